@@ -1,0 +1,2 @@
+//! Bitflow.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs functions as their real binaries over the Runtime API.

@@ -1,0 +1,14 @@
+//! The local stack: everything `template.yaml` declares, on a laptop, without Docker, account or
+//! network.
+//!
+//! Nothing about the product is written twice: [`template`] reads the template that deploys it,
+//! [`aws`], [`lambda`] and [`http_api`] make what it declares, and [`simulators`] stand in for the
+//! vendors behind it. Functions run as their real binaries over the real Runtime API.
+
+pub mod aws;
+pub mod clock;
+pub mod http_api;
+pub mod lambda;
+pub mod progress;
+pub mod simulators;
+pub mod template;

@@ -1,0 +1,2 @@
+//! `cargo local`.
+fn main() {}
