@@ -18,11 +18,16 @@ pub struct Clock {
 impl Clock {
     /// A clock that tells real time.
     pub fn new() -> Self {
-        Self { ahead: Arc::new(watch::Sender::new(Duration::ZERO)) }
+        Self {
+            ahead: Arc::new(watch::Sender::new(Duration::ZERO)),
+        }
     }
 
     /// The stack's time.
-    #[expect(clippy::disallowed_methods, reason = "this is the local stack's one clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the local stack's one clock"
+    )]
     pub fn now(&self) -> Timestamp {
         Timestamp::now() + *self.ahead.borrow()
     }
@@ -40,7 +45,9 @@ impl Clock {
         let mut ahead = self.ahead.subscribe();
         loop {
             ahead.borrow_and_update();
-            let Ok(gap) = Duration::try_from(when.duration_since(self.now())) else { return };
+            let Ok(gap) = Duration::try_from(when.duration_since(self.now())) else {
+                return;
+            };
             if gap.is_zero() {
                 return;
             }

@@ -17,7 +17,9 @@ pub struct Progress {
 impl Progress {
     /// A new one; one for each stack.
     pub fn new() -> Self {
-        Self { changes: Arc::new(watch::Sender::new(0)) }
+        Self {
+            changes: Arc::new(watch::Sender::new(0)),
+        }
     }
 
     /// Something changed: whoever waits looks again.

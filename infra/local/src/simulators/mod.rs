@@ -1,6 +1,6 @@
 //! The vendors, as their documentation says they behave.
 
-pub mod pusher;
 pub mod portal;
+pub mod pusher;
 pub mod sendgrid;
 pub mod stripe;

@@ -1,0 +1,215 @@
+//! What each event tells.
+
+use bitflow_domain::billing::subscription::SubscriptionStatus;
+use bitflow_domain::contact::{DomainName, EmailAddress};
+use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId};
+use bitflow_domain::money::Money;
+use bitflow_domain::university::{StorageQuota, UniversityName};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+macro_rules! payloads {
+    ($($(#[$doc:meta])* $name:ident = $version:literal),+ $(,)?) => {
+        /// The data of an event; the variant's name is the event's `type` and the bus's `detail-type`.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        #[serde(tag = "type", content = "data")]
+        pub enum Payload {
+            $($(#[$doc])* $name($name)),+
+        }
+
+        impl Payload {
+            /// Every event type there is.
+            pub const KINDS: &[&str] = &[$(stringify!($name)),+];
+
+            /// The event's `type`.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name)),+
+                }
+            }
+
+            /// The version of the data's shape that this build writes.
+            pub fn version(&self) -> u16 {
+                match self {
+                    $(Self::$name(_) => $version),+
+                }
+            }
+
+            /// Reads `data`; `None` where this build does not know the type or the version.
+            pub(crate) fn decode(
+                kind: &str,
+                version: u16,
+                data: serde_json::Value,
+            ) -> Result<Option<Self>, serde_json::Error> {
+                match (kind, version) {
+                    $((stringify!($name), $version) => {
+                        serde_json::from_value(data).map(|data| Some(Self::$name(data)))
+                    })+
+                    _ => Ok(None),
+                }
+            }
+        }
+
+        $(impl From<$name> for Payload {
+            fn from(data: $name) -> Self {
+                Self::$name(data)
+            }
+        })+
+    };
+}
+
+payloads! {
+    /// A university was onboarded.
+    UniversityCreated = 1,
+    /// A subscription changed.
+    SubscriptionStatusChanged = 1,
+    /// There is an invoice that there was not.
+    InvoiceGenerated = 1,
+    /// An invoice was paid.
+    PaymentProcessed = 1,
+    /// A payment of an invoice was tried and failed.
+    PaymentFailed = 1,
+}
+
+/// A university was onboarded (contract section 2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversityCreated {
+    /// Its name.
+    pub name: UniversityName,
+    /// Where mail about it goes.
+    pub primary_email: EmailAddress,
+    /// Where its portal is.
+    pub domain: DomainName,
+    /// What it may store, bytes.
+    pub storage_quota: StorageQuota,
+}
+
+/// A subscription's status or terms changed (contract section 1.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionStatusChanged {
+    /// The subscription.
+    pub subscription_id: SubscriptionId,
+    /// Stripe's id of it.
+    pub stripe_subscription_id: String,
+    /// Before; nothing where it was not known.
+    pub from: Option<SubscriptionStatus>,
+    /// After.
+    pub to: SubscriptionStatus,
+    /// It ends with the period.
+    pub cancel_at_period_end: bool,
+    /// End of the period that is paid for.
+    pub current_period_end: Timestamp,
+}
+
+/// There is an invoice that there was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvoiceGenerated {
+    /// The invoice.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// What is asked for.
+    pub amount_due: Money,
+    /// When it is to be paid.
+    pub due_at: Timestamp,
+    /// Stripe's page on which it can be paid.
+    pub hosted_invoice_url: Option<String>,
+}
+
+/// An invoice was paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentProcessed {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What was paid.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of the invoice.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// What came in.
+    pub amount: Money,
+    /// Stripe's payment method type, where Stripe told.
+    pub method: Option<String>,
+    /// Stripe's payment intent, where Stripe told.
+    pub stripe_payment_intent_id: Option<String>,
+}
+
+/// A payment of an invoice was tried and failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentFailed {
+    /// What was not paid.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// What is still to be paid.
+    pub amount_due: Money,
+    /// Which attempt it was, from 1.
+    pub attempt_count: u64,
+    /// When Stripe tries again, where it does.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Stripe's page on which it can be paid.
+    pub hosted_invoice_url: Option<String>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use bitflow_domain::money::Currency;
+    use uuid::Uuid;
+
+    use super::*;
+
+    pub(crate) fn one_of_each() -> Vec<Payload> {
+        let invoice_id = InvoiceId::from_uuid(Uuid::from_u128(2));
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let all = vec![
+            Payload::from(UniversityCreated {
+                name: UniversityName::parse("Uppsala").unwrap(),
+                primary_email: EmailAddress::parse("it@uu.example").unwrap(),
+                domain: DomainName::parse("portal.uu.example").unwrap(),
+                storage_quota: StorageQuota::from_bytes(1 << 30).unwrap(),
+            }),
+            Payload::from(SubscriptionStatusChanged {
+                subscription_id: SubscriptionId::from_uuid(Uuid::from_u128(3)),
+                stripe_subscription_id: "sub_1".to_owned(),
+                from: Some(SubscriptionStatus::Active),
+                to: SubscriptionStatus::PastDue,
+                cancel_at_period_end: false,
+                current_period_end: at,
+            }),
+            Payload::from(InvoiceGenerated {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+                due_at: at,
+                hosted_invoice_url: None,
+            }),
+            Payload::from(PaymentProcessed {
+                payment_id: PaymentId::of_invoice(invoice_id),
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount: Money::new(5000, Currency::USD),
+                method: Some("card".to_owned()),
+                stripe_payment_intent_id: Some("pi_1".to_owned()),
+            }),
+            Payload::from(PaymentFailed {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+                attempt_count: 1,
+                next_attempt_at: Some(at),
+                hosted_invoice_url: Some("https://invoice.stripe.com/i/1".to_owned()),
+            }),
+        ];
+        let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
+        assert_eq!(kinds, Payload::KINDS, "one of each, in order");
+        all
+    }
+}
