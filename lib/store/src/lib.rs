@@ -1,1 +1,20 @@
-//! Bitflow.
+//! What is stored, and how it changes: DynamoDB tables, transactions, outbox and inbox.
+//!
+//! One module for each table (`infra/ARCHITECTURE.md` §5). Table names come from configuration;
+//! raw attribute names appear nowhere outside this crate, and its records are private to it.
+//! Every change is one [`transaction::Transaction`]: the entity under a version condition, the
+//! events it raises, and the inbox row of the message that caused it, all or nothing.
+
+pub mod activities;
+pub mod domains;
+pub mod error;
+pub mod inbox;
+pub mod invoices;
+mod item;
+pub mod outbox;
+pub mod page;
+pub mod payments;
+pub mod subscriptions;
+mod time;
+pub mod transaction;
+pub mod universities;

@@ -1,0 +1,189 @@
+//! Pages of a list, and the opaque cursor between them.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bitflow_fault::{Class, Fault, Violation};
+
+use crate::error::StoreError;
+use crate::item::{Item, s};
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone)]
+pub struct PageRequest {
+    /// How many at most.
+    pub limit: Limit,
+    /// Where the page before ended, as it said.
+    pub cursor: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub data: Vec<T>,
+    /// For the next page; nothing after the last.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page of something else.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            data: self.data.into_iter().map(change).collect(),
+            next_cursor: self.next_cursor,
+        }
+    }
+}
+
+/// Entries of a page: 1 to 100, by default 25.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(u8);
+
+/// The number is not a page size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a whole number from 1 to 100")]
+pub struct InvalidLimit;
+
+impl Limit {
+    /// Reads a number from a query string.
+    pub fn parse(text: &str) -> Result<Self, InvalidLimit> {
+        match text.parse::<u8>() {
+            Ok(number @ 1..=100) => Ok(Self(number)),
+            _ => Err(InvalidLimit),
+        }
+    }
+
+    /// As DynamoDB's `Limit`.
+    pub(crate) fn get(self) -> i32 {
+        i32::from(self.0)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(25)
+    }
+}
+
+/// A list could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is not one of this list's.
+    #[error("the cursor is not one that this list gave")]
+    Cursor([Violation; 1]),
+    /// The table could not be read.
+    #[error("the list could not be read")]
+    Store(#[from] StoreError),
+}
+
+impl Fault for ListError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cursor(_) => Class::Invalid,
+            Self::Store(error) => error.class(),
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        match self {
+            Self::Cursor(violation) => violation,
+            Self::Store(_) => &[],
+        }
+    }
+}
+
+/// The key attributes of a list: the partition with its value, then the others.
+pub(crate) struct CursorKey<'a> {
+    pub(crate) partition: (&'static str, &'a str),
+    pub(crate) others: &'static [&'static str],
+}
+
+impl CursorKey<'_> {
+    /// DynamoDB's `LastEvaluatedKey` as a cursor.
+    pub(crate) fn encode(&self, key: &Item) -> String {
+        let strings: BTreeMap<&str, &str> = self
+            .others
+            .iter()
+            .filter_map(|name| Some((*name, key.get(*name)?.as_s().ok()?.as_str())))
+            .collect();
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&strings).expect("strings are JSON"))
+    }
+
+    /// A cursor as DynamoDB's `ExclusiveStartKey`. The partition is ours, never the client's, so
+    /// that no cursor reaches into another list.
+    pub(crate) fn decode(&self, cursor: &str) -> Result<Item, ListError> {
+        let refused = || {
+            ListError::Cursor([Violation::new(
+                "cursor",
+                "must be a next_cursor of this same list",
+            )])
+        };
+        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
+        let strings: BTreeMap<String, String> =
+            serde_json::from_slice(&json).map_err(|_| refused())?;
+        let expected = strings.len() == self.others.len()
+            && self
+                .others
+                .iter()
+                .all(|name| strings.get(*name).is_some_and(|v| !v.is_empty()));
+        if !expected {
+            return Err(refused());
+        }
+        let mut key: Item = strings
+            .into_iter()
+            .map(|(name, value)| (name, AttributeValue::S(value)))
+            .collect();
+        key.insert(self.partition.0.to_owned(), s(self.partition.1));
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: CursorKey<'_> = CursorKey {
+        partition: ("status", "active"),
+        others: &["id", "name"],
+    };
+
+    #[test]
+    fn a_cursor_comes_back_as_the_key_it_was() {
+        let key = Item::from([
+            ("status".to_owned(), s("active")),
+            ("id".to_owned(), s("1")),
+            ("name".to_owned(), s("Å")),
+        ]);
+        assert_eq!(KEY.decode(&KEY.encode(&key)).unwrap(), key);
+    }
+
+    #[test]
+    fn what_the_list_did_not_give_is_refused() {
+        let other = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        for wrong in [
+            String::new(),
+            "%".to_owned(),
+            other("[]"),
+            other(r#"{"id":"1"}"#),
+            other(r#"{"id":"1","name":""}"#),
+            other(r#"{"id":"1","name":"x","status":"deleted"}"#),
+            other(r#"{"id":1,"name":"x"}"#),
+        ] {
+            assert!(
+                matches!(KEY.decode(&wrong), Err(ListError::Cursor(_))),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits() {
+        assert_eq!(Limit::parse("100"), Ok(Limit(100)));
+        for wrong in ["", "0", "101", "-1", "1.5", "ten"] {
+            assert_eq!(Limit::parse(wrong), Err(InvalidLimit), "{wrong}");
+        }
+    }
+}
