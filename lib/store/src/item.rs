@@ -26,13 +26,11 @@ pub(crate) fn from_item<R: DeserializeOwned>(
 }
 
 /// A string attribute.
-#[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
 pub(crate) fn s(value: impl Display) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 
 /// A number attribute.
-#[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
 pub(crate) fn n(value: impl Display) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

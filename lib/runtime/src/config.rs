@@ -1,0 +1,258 @@
+//! Configuration: environment variables, declared once in [`ALL`], read once at start.
+
+use std::collections::BTreeMap;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use secrecy::SecretString;
+use std::time::Duration;
+use url::Url;
+
+/// An environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// Its value where it is not set; without one it must be set.
+    pub default: Option<&'static str>,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text but none.
+    Text,
+    /// Any text but none; never shown.
+    Secret,
+    /// An absolute http or https URL.
+    Url,
+    /// `true` or `false`.
+    Flag,
+}
+
+macro_rules! variables {
+    ($($name:ident: $kind:ident $(= $default:literal)?, $about:literal;)+) => {
+        $(
+            #[doc = $about]
+            pub const $name: Variable = Variable {
+                name: stringify!($name),
+                kind: Kind::$kind,
+                default: variables!(@default $($default)?),
+                about: $about,
+            };
+        )+
+
+        /// Every variable that any function reads.
+        pub const ALL: &[Variable] = &[$($name),+];
+    };
+    (@default) => { None };
+    (@default $default:literal) => { Some($default) };
+}
+
+variables! {
+    UNIVERSITIES_TABLE: Text, "Name of the table of universities.";
+    UNIVERSITY_DOMAINS_TABLE: Text, "Name of the table that keeps domains unique.";
+    SUBSCRIPTIONS_TABLE: Text, "Name of the table of subscriptions.";
+    INVOICES_TABLE: Text, "Name of the table of invoices.";
+    PAYMENTS_TABLE: Text, "Name of the table of payments.";
+    ACTIVITIES_TABLE: Text, "Name of the table of the audit trail.";
+    OUTBOX_TABLE: Text, "Name of the table of events on their way to the bus.";
+    INBOX_TABLE: Text, "Name of the table of messages that were handled.";
+    EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";
+    STRIPE_SECRET: Secret, "Stripe's secret API key (`sk_…` or a restricted `rk_…`).";
+    STRIPE_WEBHOOK_SECRET: Secret, "Signing secret of the Stripe webhook endpoint (`whsec_…`).";
+    STRIPE_API_BASE: Url = "https://api.stripe.com", "Where Stripe's API is.";
+    SENDGRID_API_KEY: Secret, "SendGrid API key with permission to send mail (`SG.…`).";
+    SENDGRID_API_BASE: Url = "https://api.sendgrid.com", "Where SendGrid's API is.";
+    SENDGRID_SANDBOX: Flag = "false", "`true`: SendGrid checks each mail and delivers none.";
+    MAIL_FROM: Text, "Address that mail comes from; its domain is verified at SendGrid.";
+    MAIL_FROM_NAME: Text = "Bitflow", "Name that mail comes from.";
+}
+
+/// The values of the variables that one function declared.
+#[derive(Debug)]
+pub struct Config {
+    values: BTreeMap<&'static str, String>,
+    aws: SdkConfig,
+}
+
+/// What is wrong with the environment: all of it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.sentence())]
+pub struct ConfigError {
+    /// Names that must be set and are not (or are empty).
+    pub missing: Vec<&'static str>,
+    /// Names with a value of the wrong kind, and what it must be.
+    pub invalid: Vec<(&'static str, &'static str)>,
+}
+
+impl Config {
+    /// Reads the declared `variables`, and the AWS configuration that every SDK client shares.
+    pub(crate) async fn load(variables: &[Variable]) -> Result<Self, ConfigError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
+        let values = read(variables, |name| std::env::var(name).ok())?;
+        // Bounded well below every function's own timeout, so that a hung call becomes a retry.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(Duration::from_secs(5))
+            .operation_timeout(Duration::from_secs(15))
+            .build();
+        let aws = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Ok(Self { values, aws })
+    }
+
+    /// The value of a `Text`.
+    pub fn text(&self, variable: Variable) -> &str {
+        self.values.get(variable.name).unwrap_or_else(|| {
+            panic!(
+                "{} is read but not among the function's VARIABLES",
+                variable.name
+            )
+        })
+    }
+
+    /// The value of a `Secret`.
+    pub fn secret(&self, variable: Variable) -> SecretString {
+        self.text(variable).to_owned().into()
+    }
+
+    /// The value of a `Url`.
+    pub fn url(&self, variable: Variable) -> Url {
+        Url::parse(self.text(variable)).expect("checked when it was read")
+    }
+
+    /// The value of a `Flag`.
+    pub fn flag(&self, variable: Variable) -> bool {
+        self.text(variable) == "true"
+    }
+
+    /// What every AWS SDK client is made from.
+    pub fn aws(&self) -> &SdkConfig {
+        &self.aws
+    }
+}
+
+impl ConfigError {
+    fn sentence(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.missing.is_empty() {
+            parts.push(format!(
+                "missing environment variables: {}",
+                self.missing.join(", ")
+            ));
+        }
+        for (name, must) in &self.invalid {
+            parts.push(format!("{name} must be {must}"));
+        }
+        parts.join("; ")
+    }
+}
+
+/// All values, or all that is wrong.
+fn read(
+    variables: &[Variable],
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<&'static str, String>, ConfigError> {
+    let mut values = BTreeMap::new();
+    let mut error = ConfigError {
+        missing: Vec::new(),
+        invalid: Vec::new(),
+    };
+    for variable in variables {
+        let set = lookup(variable.name).filter(|value| !value.trim().is_empty());
+        let Some(value) = set.or_else(|| variable.default.map(str::to_owned)) else {
+            error.missing.push(variable.name);
+            continue;
+        };
+        match variable.kind.must(&value) {
+            None => drop(values.insert(variable.name, value)),
+            Some(must) => error.invalid.push((variable.name, must)),
+        }
+    }
+    if error.missing.is_empty() && error.invalid.is_empty() {
+        Ok(values)
+    } else {
+        Err(error)
+    }
+}
+
+impl Kind {
+    /// What the value must be, where it is not.
+    fn must(self, value: &str) -> Option<&'static str> {
+        let (right, must) = match self {
+            Self::Text | Self::Secret => (true, "text"),
+            Self::Url => (
+                Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
+                "an absolute http or https URL",
+            ),
+            Self::Flag => (matches!(value, "true" | "false"), "true or false"),
+        };
+        (!right).then_some(must)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(set: &[(&str, &str)], expect: &str) {
+        let variables = [
+            OUTBOX_TABLE,
+            STRIPE_SECRET,
+            STRIPE_API_BASE,
+            SENDGRID_SANDBOX,
+        ];
+        let lookup = |name: &str| {
+            set.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let seen = match read(&variables, lookup) {
+            Ok(values) => format!("{values:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(seen, expect);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        check(
+            &[],
+            "missing environment variables: OUTBOX_TABLE, STRIPE_SECRET",
+        );
+        check(
+            &[
+                ("OUTBOX_TABLE", " "),
+                ("STRIPE_API_BASE", "ftp://x"),
+                ("SENDGRID_SANDBOX", "yes"),
+            ],
+            "missing environment variables: OUTBOX_TABLE, STRIPE_SECRET; \
+             STRIPE_API_BASE must be an absolute http or https URL; \
+             SENDGRID_SANDBOX must be true or false",
+        );
+        check(
+            &[("OUTBOX_TABLE", "o"), ("STRIPE_SECRET", "sk")],
+            r#"{"OUTBOX_TABLE": "o", "SENDGRID_SANDBOX": "false", "STRIPE_API_BASE": "https://api.stripe.com", "STRIPE_SECRET": "sk"}"#,
+        );
+    }
+
+    #[test]
+    fn every_default_is_of_its_kind() {
+        for variable in ALL {
+            if let Some(default) = variable.default {
+                assert_eq!(variable.kind.must(default), None, "{}", variable.name);
+            }
+            assert!(variable.about.ends_with('.'), "{}", variable.name);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! JSON request bodies: every wrong field is found before any is refused.
+
+use std::fmt::Display;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use bitflow_fault::Violation;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// Largest JSON body, bytes.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// The fields of a JSON object in a request body. Take each, then [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct Fields {
+    left: Map<String, Value>,
+    wrong: Vec<Violation>,
+}
+
+impl Fields {
+    fn new(object: Map<String, Value>) -> Self {
+        Self {
+            left: object,
+            wrong: Vec::new(),
+        }
+    }
+
+    /// A string that must be there and that `parse` must take.
+    pub fn text<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.take(field)? {
+            Value::String(text) => self.parsed(field, parse(&text)),
+            _ => self.refuse(field, "must be a string"),
+        }
+    }
+
+    /// A whole number, not negative, that must be there and that `parse` must take.
+    pub fn count<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.take(field)?.as_u64() {
+            Some(number) => self.parsed(field, parse(number)),
+            None => self.refuse(field, "must be a whole number that is not negative"),
+        }
+    }
+
+    /// What `build` makes of the fields, or 422 with all that is wrong. `build` sees `None` for
+    /// each field that was refused.
+    pub fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+        for (field, _) in std::mem::take(&mut self.left) {
+            self.wrong
+                .push(Violation::new(field, "is not a field of this request"));
+        }
+        match build() {
+            Some(value) if self.wrong.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.wrong)),
+        }
+    }
+
+    /// The value of a field that must be there.
+    fn take(&mut self, field: &'static str) -> Option<Value> {
+        match self.left.remove(field) {
+            None | Some(Value::Null) => self.refuse(field, "is required"),
+            some => some,
+        }
+    }
+
+    fn parsed<T, E: Display>(&mut self, field: &'static str, parsed: Result<T, E>) -> Option<T> {
+        parsed
+            .or_else(|error| self.refuse(field, &error.to_string()).ok_or(()))
+            .ok()
+    }
+
+    fn refuse<T>(&mut self, field: &'static str, message: &str) -> Option<T> {
+        self.wrong.push(Violation::new(field, message));
+        None
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        let json = kind.is_some_and(|kind| {
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        });
+        if !json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The Content-Type must be application/json.",
+            ));
+        }
+        let too_large = || {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The body must have at most {MAX_BODY} bytes."),
+            )
+        };
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| too_large())?;
+        if body.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(object)) => Ok(Self::new(object)),
+            Ok(_) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "The body must be a JSON object.",
+            )),
+            Err(error) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!(
+                    "The body is not JSON: line {}, column {}.",
+                    error.line(),
+                    error.column()
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(body: Value, expect: &[(&str, &str)]) {
+        let Value::Object(object) = body else {
+            panic!("an object")
+        };
+        let mut fields = Fields::new(object);
+        let name = fields.text("name", |text| {
+            if text.is_empty() {
+                Err("is empty")
+            } else {
+                Ok(())
+            }
+        });
+        let quota = fields.count(
+            "quota",
+            |number| if number == 0 { Err("is zero") } else { Ok(()) },
+        );
+        let seen = match fields.finish(|| Some((name?, quota?))) {
+            Ok(_) => Vec::new(),
+            Err(problem) => {
+                assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+                problem.errors().to_vec()
+            }
+        };
+        let expect: Vec<_> = expect
+            .iter()
+            .map(|(field, what)| Violation::new(*field, *what))
+            .collect();
+        assert_eq!(seen, expect);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        const COUNT: &str = "must be a whole number that is not negative";
+        check(json!({ "name": "x", "quota": 1 }), &[]);
+        check(
+            json!({}),
+            &[("name", "is required"), ("quota", "is required")],
+        );
+        check(
+            json!({ "name": 7, "quota": "1", "nmae": "x" }),
+            &[
+                ("name", "must be a string"),
+                ("quota", COUNT),
+                ("nmae", "is not a field of this request"),
+            ],
+        );
+        check(
+            json!({ "name": "", "quota": 0 }),
+            &[("name", "is empty"), ("quota", "is zero")],
+        );
+        check(
+            json!({ "name": "", "quota": -1 }),
+            &[("name", "is empty"), ("quota", COUNT)],
+        );
+        check(
+            json!({ "name": null, "quota": 1.5 }),
+            &[("name", "is required"), ("quota", COUNT)],
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bitflow_fault::{Class, Fault, Violation};
+use serde::Serialize;
+
+/// What a handler answers when it cannot do what was asked.
+///
+/// Any [`Fault`] turns into one with `?`. The cause is logged once, with its chain, and never
+/// reaches the client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+    errors: Vec<Violation>,
+    current_version: Option<u64>,
+    retry_after_s: Option<u32>,
+    cause: Option<Arc<dyn Fault>>,
+}
+
+impl Problem {
+    /// A problem that is fully told by its status and `detail`.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: "about:blank",
+            detail: detail.into(),
+            errors: Vec::new(),
+            current_version: None,
+            retry_after_s: None,
+            cause: None,
+        }
+    }
+
+    /// 422 with every wrong field.
+    pub fn invalid(errors: Vec<Violation>) -> Self {
+        let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        Self {
+            kind: "urn:bitflow:problem:validation",
+            detail: format!("These fields are wrong: {}.", named.join(", ")),
+            errors,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "")
+        }
+    }
+
+    /// 404 for the thing of this kind, e.g. `university`.
+    pub fn missing(kind: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("There is no such {kind}."))
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong with which field.
+    pub fn errors(&self) -> &[Violation] {
+        &self.errors
+    }
+
+    /// What went wrong, for the log.
+    pub(crate) fn cause(&self) -> Option<&dyn Fault> {
+        self.cause.as_deref()
+    }
+
+    /// The answer, once the request's id is known.
+    pub(crate) fn render(&self, correlation_id: &str) -> Response {
+        let body = Body {
+            kind: self.kind,
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            correlation_id,
+            errors: &self.errors,
+            current_version: self.current_version,
+        };
+        let json = serde_json::to_vec(&body).expect("a problem holds nothing that JSON cannot");
+        let mut response = (self.status, json).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl<F: Fault> From<F> for Problem {
+    fn from(fault: F) -> Self {
+        let violations = fault.violations().to_vec();
+        let (status, kind, detail) = match fault.class() {
+            Class::Invalid if !violations.is_empty() => {
+                let problem = Self::invalid(violations.clone());
+                (problem.status, problem.kind, problem.detail)
+            }
+            Class::Invalid => (
+                StatusCode::BAD_REQUEST,
+                "about:blank",
+                "The request cannot be read.".into(),
+            ),
+            Class::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "about:blank",
+                "Who asks is not known.".into(),
+            ),
+            Class::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "about:blank",
+                "Who asks may not do this.".into(),
+            ),
+            Class::Missing => (
+                StatusCode::NOT_FOUND,
+                "about:blank",
+                "There is no such thing.".into(),
+            ),
+            Class::Conflict if !violations.is_empty() => {
+                let said: Vec<_> = violations
+                    .iter()
+                    .map(|v| format!("{} {}", v.field, v.message))
+                    .collect();
+                (
+                    StatusCode::CONFLICT,
+                    "urn:bitflow:problem:taken",
+                    format!("The {}.", said.join(", ")),
+                )
+            }
+            Class::Conflict => (
+                StatusCode::CONFLICT,
+                "urn:bitflow:problem:conflict",
+                "It changed in the meantime; read it again and decide anew.".into(),
+            ),
+            Class::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "about:blank",
+                "Too many requests.".into(),
+            ),
+            Class::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "about:blank",
+                "Something this needs is busy; try again in a moment.".into(),
+            ),
+            Class::Broken => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "about:blank",
+                "This is our fault; quote the correlation_id when you report it.".into(),
+            ),
+        };
+        Self {
+            status,
+            kind,
+            detail: fault.detail().unwrap_or(detail),
+            errors: violations,
+            current_version: fault.current_version(),
+            retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            cause: Some(Arc::new(fault)),
+        }
+    }
+}
+
+/// Carries the problem to [`super::run`], which knows the request's id and logs.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    correlation_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Violation],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_version: Option<u64>,
+}

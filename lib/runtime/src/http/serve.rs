@@ -1,0 +1,212 @@
+//! The loop around a router: correlation id, one log line a request, problems rendered.
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use lambda_http::RequestExt;
+use lambda_http::request::RequestContext;
+use tracing::Instrument;
+
+use super::problem::Problem;
+use crate::config::{Config, Variable};
+use crate::log::chain;
+use crate::start::start;
+
+/// Runs a function behind the HTTP API.
+pub fn run<C: Send + Sync + 'static>(
+    variables: &[Variable],
+    new: impl FnOnce(&Config) -> C,
+    routes: impl FnOnce() -> Router<Arc<C>>,
+) -> ExitCode {
+    start(variables, new, async |cx| {
+        lambda_http::run(with_conventions(routes()).with_state(Arc::new(cx))).await
+    })
+}
+
+/// The id of the request: API Gateway's, which every log line, event and outgoing call carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// The id.
+    pub correlation_id: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Requested {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            correlation_id: correlation_id(parts),
+        })
+    }
+}
+
+fn correlation_id(request: &impl RequestExt) -> String {
+    let from_gateway = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    from_gateway
+        .or_else(|| {
+            request
+                .lambda_context_ref()
+                .map(|context| context.request_id.clone())
+        })
+        .unwrap_or_else(|| "none".to_owned())
+}
+
+/// Adds what every route answers alike.
+fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
+        .fallback(async || Problem::missing("path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The path does not know this method.",
+            )
+        })
+        .layer(middleware::from_fn(around))
+}
+
+/// One request from the gateway's edge to the answer.
+async fn around(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let correlation_id = correlation_id(&request);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        target: "bitflow",
+        "request",
+        correlation_id,
+        method = %request.method(),
+        route = route.as_deref().unwrap_or("none"),
+    );
+    async move {
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            tracing::error!(target: "bitflow", "the handler panicked");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "This is our fault; quote the correlation_id when you report it.",
+            )
+            .into_response()
+        });
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            log(&problem);
+            response = problem.render(&correlation_id);
+        }
+        if let Ok(value) = HeaderValue::from_str(&correlation_id) {
+            response.headers_mut().insert("x-correlation-id", value);
+        }
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "bitflow",
+            status = response.status().as_u16(),
+            duration_ms,
+            "request answered",
+        );
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Logs what went wrong, once: an error where it is ours, a warning where it is a dependency's.
+fn log(problem: &Problem) {
+    let Some(cause) = problem.cause() else { return };
+    let class = cause.class();
+    let error = chain(cause);
+    match problem.status() {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::warn!(target: "bitflow", %class, error, "a dependency failed the request");
+        }
+        status if status.is_server_error() => {
+            tracing::error!(target: "bitflow", %class, error, "the request failed");
+        }
+        _ => tracing::info!(target: "bitflow", %class, error, "the request was refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use bitflow_fault::{Class, Fault};
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the inside story")]
+    struct Inside(Class);
+
+    impl Fault for Inside {
+        fn class(&self) -> Class {
+            self.0
+        }
+    }
+
+    async fn check(path: &str, status: u16, expect: Value) {
+        let routes = Router::new()
+            .route(
+                "/busy",
+                get(async || Err::<(), _>(Problem::from(Inside(Class::Busy)))),
+            )
+            .route(
+                "/broken",
+                get(async || Err::<(), _>(Problem::from(Inside(Class::Broken)))),
+            )
+            .route("/panic", get(async || -> () { panic!("as told") }));
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = with_conventions(routes).oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert!(
+            !body.to_string().contains("inside story"),
+            "internals leaked: {body}"
+        );
+        for (key, value) in expect.as_object().unwrap() {
+            assert_eq!(&body[key], value, "{key} in {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_happens_the_answer_is_a_problem() {
+        check(
+            "/busy",
+            503,
+            json!({ "title": "Service Unavailable", "status": 503 }),
+        )
+        .await;
+        check(
+            "/broken",
+            500,
+            json!({ "type": "about:blank", "correlation_id": "none" }),
+        )
+        .await;
+        check("/panic", 500, json!({ "status": 500 })).await;
+        check(
+            "/nowhere",
+            404,
+            json!({ "detail": "There is no such path." }),
+        )
+        .await;
+    }
+}

@@ -1,0 +1,196 @@
+//! SQS batches. Each message succeeds or fails on its own: a failure, or a panic, gives back that
+//! message and no other (`ReportBatchItemFailures`).
+
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use bitflow_fault::Fault;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+
+use crate::config::{Config, Variable};
+use crate::log::chain;
+use crate::start::start;
+
+/// One message, as the handler sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The id SQS gave it.
+    pub id: &'a str,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// What was sent.
+    pub body: &'a str,
+}
+
+/// Runs a function that handles SQS messages: `handle` once for each, several at a time.
+pub fn run<C, E: Fault>(
+    variables: &[Variable],
+    new: impl FnOnce(&Config) -> C,
+    handle: impl AsyncFn(&C, Message<'_>) -> Result<(), E>,
+) -> ExitCode {
+    start(variables, new, async |cx| {
+        let (cx, handle) = (&cx, &handle);
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
+            Ok::<_, lambda_runtime::Error>(batch(cx, event.payload, handle).await)
+        }))
+        .await
+    })
+}
+
+/// Adds the request that began it all to every log line of the current message.
+pub fn correlate(correlation_id: &(impl Display + ?Sized)) {
+    tracing::Span::current().record("correlation_id", tracing::field::display(correlation_id));
+}
+
+/// Handles a batch, and says which messages failed.
+async fn batch<C, E: Fault>(
+    cx: &C,
+    event: Event,
+    handle: &impl AsyncFn(&C, Message<'_>) -> Result<(), E>,
+) -> Answer {
+    let outcomes = join_all(event.records.iter().map(|record| {
+        let message = Message {
+            id: &record.message_id,
+            receive_count: record.attributes.approximate_receive_count.parse().unwrap_or(1),
+            body: &record.body,
+        };
+        let span = tracing::info_span!(
+            target: "bitflow",
+            "message",
+            message_id = message.id,
+            receive_count = message.receive_count,
+            correlation_id = tracing::field::Empty,
+        );
+        async move {
+            let outcome = AssertUnwindSafe(handle(cx, message)).catch_unwind().await;
+            match outcome {
+                Ok(Ok(())) => {
+                    tracing::info!(target: "bitflow", "message handled");
+                    None
+                }
+                Ok(Err(error)) => {
+                    report(&error);
+                    Some(message.id.to_owned())
+                }
+                Err(_) => {
+                    tracing::error!(target: "bitflow", "the handler panicked; the message is given back");
+                    Some(message.id.to_owned())
+                }
+            }
+        }
+        .instrument(span)
+    }))
+    .await;
+    let failures = outcomes.into_iter().flatten();
+    Answer {
+        batch_item_failures: failures
+            .map(|id| Failure {
+                item_identifier: id,
+            })
+            .collect(),
+    }
+}
+
+/// Logs an error once: a warning where the next delivery may mend it.
+fn report(error: &dyn Fault) {
+    let class = error.class();
+    let error = chain(error);
+    if class.is_transient() {
+        tracing::warn!(target: "bitflow", %class, error, "the message is given back, to be tried again");
+    } else {
+        tracing::error!(target: "bitflow", %class, error, "the message failed and is given back");
+    }
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "Records")]
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Attributes {
+    approximate_receive_count: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    batch_item_failures: Vec<Failure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use bitflow_fault::Class;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no")]
+    struct No;
+
+    impl Fault for No {
+        fn class(&self) -> Class {
+            Class::Busy
+        }
+    }
+
+    async fn obey((): &(), message: Message<'_>) -> Result<(), No> {
+        match message.body {
+            "fail" => Err(No),
+            "panic" => panic!("as told"),
+            body => {
+                assert_eq!(body, format!("ok {}", message.receive_count));
+                Ok(())
+            }
+        }
+    }
+
+    async fn check(records: serde_json::Value, expect: serde_json::Value) {
+        let event = serde_json::from_value(json!({ "Records": records })).unwrap();
+        let answer = batch(&(), event, &obey).await;
+        assert_eq!(
+            serde_json::to_value(answer).unwrap(),
+            json!({ "batchItemFailures": expect })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failure_or_a_panic_gives_back_its_own_message_only() {
+        let record = |id: &str, body: &str| json!({ "messageId": id, "body": body, "attributes": { "ApproximateReceiveCount": "2" } });
+        check(json!([record("1", "ok 2")]), json!([])).await;
+        check(
+            json!([
+                record("1", "fail"),
+                record("2", "ok 2"),
+                record("3", "panic"),
+                record("4", "ok 2")
+            ]),
+            json!([{ "itemIdentifier": "1" }, { "itemIdentifier": "3" }]),
+        )
+        .await;
+    }
+}
