@@ -1,1 +1,10 @@
-//! Bitflow.
+//! E-mail: what each says, and how SendGrid is told to send it.
+//!
+//! - [`message`]: one type for each e-mail, rendered from compile-time checked templates
+//!   (`templates/<name>/email.{html,txt}`)
+//! - [`format`]: amounts and times as people read them
+//! - [`sendgrid`]: SendGrid's v3 `mail/send`
+
+pub mod format;
+pub mod message;
+pub mod sendgrid;

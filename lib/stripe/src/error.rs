@@ -1,0 +1,101 @@
+//! What Stripe's API may answer instead of what was asked.
+
+use bitflow_fault::{Class, Fault};
+use serde::Deserialize;
+
+/// A call to Stripe did not do what it should. <https://docs.stripe.com/api/errors>
+#[derive(Debug, thiserror::Error)]
+pub enum StripeError {
+    /// The request did not reach Stripe, or no answer came back: what happened there is unknown.
+    #[error("Stripe {operation} got no answer")]
+    Unreachable {
+        /// Method and path.
+        operation: String,
+        /// What the client said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Stripe answered that it did not do it.
+    #[error("Stripe {operation} was refused with {status}: {refusal}")]
+    Refused {
+        /// Method and path.
+        operation: String,
+        /// HTTP status.
+        status: u16,
+        /// Stripe's reason.
+        refusal: Refusal,
+    },
+    /// Stripe answered something we cannot read.
+    #[error("Stripe {operation} answered what could not be read: {reason}")]
+    Unreadable {
+        /// Method and path.
+        operation: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Stripe's `error` object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    /// `card_error`, `invalid_request_error`, `idempotency_error`, `api_error`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A word to act on, e.g. `resource_missing`.
+    pub code: Option<String>,
+    /// The parameter at fault.
+    pub param: Option<String>,
+}
+
+impl std::fmt::Display for Refusal {
+    /// Without Stripe's message, which may quote what was sent.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.kind.is_empty() {
+            "no reason given"
+        } else {
+            &self.kind
+        })?;
+        for part in [&self.code, &self.param].into_iter().flatten() {
+            write!(f, ", {part}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StripeError {
+    /// What an answer that is no success means.
+    pub(crate) fn refused(operation: &str, status: u16, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Body {
+            error: Refusal,
+        }
+        let refusal = serde_json::from_slice::<Body>(body)
+            .map(|body| body.error)
+            .unwrap_or_default();
+        Self::Refused {
+            operation: operation.to_owned(),
+            status,
+            refusal,
+        }
+    }
+}
+
+impl Fault for StripeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Refused { status: 429, .. } => Class::TooMany,
+            Self::Unreachable { .. }
+            | Self::Refused {
+                status: 409 | 424 | 500..,
+                ..
+            } => Class::Busy,
+            Self::Refused { status: 404, .. } => Class::Missing,
+            Self::Refused {
+                status: 400 | 402, ..
+            } => Class::Invalid,
+            // 401 and 403 mean that our key is wrong: ours to mend.
+            Self::Refused { .. } | Self::Unreadable { .. } => Class::Broken,
+        }
+    }
+}
