@@ -1,1 +1,78 @@
-//! Bitflow.
+//! Stream of `outbox`: puts each new event on the EventBridge bus, at least once.
+//!
+//! Promise: an event that was committed reaches the bus. What this function passes over
+//! (after its retries) `sweep-outbox-job` relays.
+//!
+//! On a retry: events after the first that failed are put on the bus again; consumers know an
+//! event they have handled by its id.
+
+use bitflow_fault::{Class, Fault};
+use bitflow_portal::error::PortalError;
+use bitflow_portal::relay::Relay;
+use bitflow_runtime::clock;
+use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::stream::Record;
+use bitflow_store::error::StoreError;
+use bitflow_store::outbox::{Outbox, OutboxEvent};
+
+/// What the function is configured by.
+pub const VARIABLES: &[Variable] = &[config::OUTBOX_TABLE, config::EVENT_BUS_NAME];
+
+/// What every batch shares.
+#[derive(Debug)]
+pub struct Cx {
+    relay: Relay,
+}
+
+/// A record was not relayed.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// It is not a row of the outbox.
+    #[error("the stream record could not be read")]
+    Record(#[source] StoreError),
+    /// It did not reach the bus.
+    #[error("the event was not relayed")]
+    Relay(#[source] PortalError),
+}
+
+impl Fault for RelayError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Record(source) => source.class(),
+            Self::Relay(source) => source.class(),
+        }
+    }
+}
+
+impl Cx {
+    /// Clients and tables; nothing is connected before the first batch.
+    pub fn new(config: &Config) -> Self {
+        let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let relay = Relay {
+            outbox: Outbox::new(&dynamo, config.text(config::OUTBOX_TABLE)),
+            bus: aws_sdk_eventbridge::Client::new(config.aws()),
+            bus_name: config.text(config::EVENT_BUS_NAME).to_owned(),
+        };
+        Self { relay }
+    }
+}
+
+/// Relays a batch; a record that cannot be read fails alone.
+pub async fn handle(cx: &Cx, records: &[Record]) -> Vec<Result<(), RelayError>> {
+    let mut events = Vec::with_capacity(records.len());
+    let read: Vec<Result<(), RelayError>> = records
+        .iter()
+        .map(|record| {
+            let event = OutboxEvent::from_stream_image(record.new_image());
+            event
+                .map(|event| events.push(event))
+                .map_err(RelayError::Record)
+        })
+        .collect();
+    let mut relayed = cx.relay.relay(&events, clock::now()).await.into_iter();
+    let outcomes = read.into_iter().map(|read| {
+        read?;
+        relayed.next().unwrap_or(Ok(())).map_err(RelayError::Relay)
+    });
+    outcomes.collect()
+}

@@ -1,2 +1,10 @@
-//! Bitflow.
-fn main() {}
+//! The function's process; what it does is in the library.
+
+use std::process::ExitCode;
+
+use bitflow_runtime::sqs;
+use bitflow_stripe_customer_listener::{Cx, VARIABLES, handle};
+
+fn main() -> ExitCode {
+    sqs::run(VARIABLES, Cx::new, handle)
+}

@@ -1,1 +1,157 @@
-//! Bitflow.
+//! HTTP, Stripe-Signature: verifies Stripe's events and applies each once (contract section 1.1).
+//!
+//! Promise: a verified event is in effect, with our own events about it, when it is answered 200.
+//!
+//! On a retry: the inbox row, committed with the effect, makes the second delivery change nothing.
+//! What could not be applied because something is down is answered 503, and Stripe delivers again
+//! for three days.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bitflow_events::envelope::CorrelationId;
+use bitflow_fault::Fault;
+use bitflow_portal::stripe_events::{CONSUMER, Outcome, StripeEvents, follows};
+use bitflow_runtime::clock;
+use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::http::Requested;
+use bitflow_runtime::http::problem::Problem;
+use bitflow_store::inbox::Inbox;
+use bitflow_store::invoices::Invoices;
+use bitflow_store::outbox::Outbox;
+use bitflow_store::payments::Payments;
+use bitflow_store::subscriptions::Subscriptions;
+use bitflow_store::universities::Universities;
+use bitflow_stripe::event::{ParseError, parse};
+use bitflow_stripe::retrieve::Retriever;
+use bitflow_stripe::signature::verify;
+use secrecy::SecretString;
+use serde_json::json;
+
+/// What the function is configured by.
+pub const VARIABLES: &[Variable] = &[
+    config::UNIVERSITIES_TABLE,
+    config::SUBSCRIPTIONS_TABLE,
+    config::INVOICES_TABLE,
+    config::PAYMENTS_TABLE,
+    config::OUTBOX_TABLE,
+    config::INBOX_TABLE,
+    config::STRIPE_WEBHOOK_SECRET,
+    config::STRIPE_SECRET,
+    config::STRIPE_API_BASE,
+];
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct Cx {
+    signing_secret: SecretString,
+    events: StripeEvents,
+}
+
+impl Cx {
+    /// Clients and tables; nothing is connected before the first request.
+    pub fn new(config: &Config) -> Self {
+        let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let events = StripeEvents {
+            universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
+            subscriptions: Subscriptions::new(&dynamo, config.text(config::SUBSCRIPTIONS_TABLE)),
+            invoices: Invoices::new(&dynamo, config.text(config::INVOICES_TABLE)),
+            payments: Payments::new(&dynamo, config.text(config::PAYMENTS_TABLE)),
+            outbox: Outbox::new(&dynamo, config.text(config::OUTBOX_TABLE)),
+            inbox: Inbox::new(&dynamo, config.text(config::INBOX_TABLE), CONSUMER),
+            retriever: Retriever::new(
+                config.url(config::STRIPE_API_BASE),
+                config.secret(config::STRIPE_SECRET),
+            ),
+            dynamo,
+        };
+        Self {
+            signing_secret: config.secret(config::STRIPE_WEBHOOK_SECRET),
+            events,
+        }
+    }
+}
+
+/// The route, as in `template.yaml`. The body's size is API Gateway's to limit: a signature is
+/// checked before anything is read from it.
+pub fn routes() -> Router<Arc<Cx>> {
+    Router::new()
+        .route("/api/webhooks/stripe", post(receive))
+        .layer(DefaultBodyLimit::disable())
+}
+
+async fn receive(
+    request: Requested,
+    State(cx): State<Arc<Cx>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let now = clock::now();
+    let signature = headers
+        .get("stripe-signature")
+        .and_then(|value| value.to_str().ok());
+    if let Err(error) = verify(
+        &cx.signing_secret,
+        signature.unwrap_or_default(),
+        &body,
+        now,
+    ) {
+        tracing::warn!(target: "bitflow", %error, body_bytes = body.len(), "a delivery was refused");
+        return Ok(invalid_signature());
+    }
+    let event = match parse(&body, follows) {
+        Ok(event) => event,
+        Err(error @ ParseError::Event(_)) => {
+            // Signed, but no event: nothing that a redelivery could mend.
+            tracing::error!(target: "bitflow", %error, "a signed body is not an event");
+            return Ok(success());
+        }
+        Err(error) => return Err(redeliver(error)),
+    };
+    let correlation_id = CorrelationId::new(request.correlation_id);
+    let outcome = cx
+        .events
+        .apply(&event, correlation_id, now)
+        .await
+        .map_err(redeliver)?;
+    let said = match outcome {
+        Outcome::Applied => "applied",
+        Outcome::Repeated => "repeated",
+        Outcome::Ignored(why) => why.as_str(),
+        Outcome::NotOurs => "not_ours",
+        Outcome::NotFollowed => "not_followed",
+    };
+    tracing::info!(
+        target: "bitflow",
+        event_id = event.id,
+        event_type = event.kind,
+        outcome = said,
+        "Stripe event handled",
+    );
+    Ok(success())
+}
+
+/// Contract section 1.1, to the letter.
+fn success() -> Response {
+    Json(json!({ "status": "success" })).into_response()
+}
+
+/// Contract section 1.1, to the letter.
+fn invalid_signature() -> Response {
+    (
+        StatusCode::BAD_REQUEST,
+        Json(json!({ "error": "Invalid signature" })),
+    )
+        .into_response()
+}
+
+/// A verified event is never refused for good: whatever is wrong, Stripe shall deliver it again.
+fn redeliver(fault: impl Fault) -> Problem {
+    Problem::from(fault).with_status(StatusCode::SERVICE_UNAVAILABLE)
+}

@@ -1,2 +1,10 @@
-//! Bitflow.
-fn main() {}
+//! The function's process; what it does is in the library.
+
+use std::process::ExitCode;
+
+use bitflow_runtime::http;
+use bitflow_stripe_webhook::{Cx, VARIABLES, routes};
+
+fn main() -> ExitCode {
+    http::run(VARIABLES, Cx::new, routes)
+}

@@ -1,2 +1,10 @@
-//! Bitflow.
-fn main() {}
+//! The function's process; what it does is in the library.
+
+use std::process::ExitCode;
+
+use bitflow_runtime::job;
+use bitflow_sweep_outbox_job::{Cx, VARIABLES, handle};
+
+fn main() -> ExitCode {
+    job::run(VARIABLES, Cx::new, handle)
+}

@@ -1,1 +1,16 @@
-//! Bitflow.
+//! Use cases. Each loads, lets `bitflow_domain` decide, and commits what was decided in one
+//! transaction with the events it raises; carrying out makes no choices of its own.
+//!
+//! Architecture invariant: nothing is mailed, pushed or called before the commit. What follows
+//! from an event happens in listeners.
+
+pub mod audit;
+#[cfg(feature = "stripe-api")]
+pub mod customers;
+pub mod error;
+mod fresh;
+pub mod listen;
+pub mod mail;
+pub mod registry;
+pub mod relay;
+pub mod stripe_events;

@@ -105,14 +105,17 @@ impl Outbox {
 }
 
 impl OutboxEvent {
-    /// Reads the `NewImage` of a stream record.
-    pub fn from_stream_image(image: serde_dynamo::Item) -> Result<Self, StoreError> {
-        serde_dynamo::from_item::<_, Record>(image)
+    /// Reads the `NewImage` of a stream record, as the Lambda event has it.
+    pub fn from_stream_image(image: &serde_json::Value) -> Result<Self, StoreError> {
+        let unreadable = |source| StoreError::Row {
+            table: TABLE,
+            source,
+        };
+        let item = serde_dynamo::Item::deserialize(image)
+            .map_err(|error| unreadable(serde::de::Error::custom(error)))?;
+        serde_dynamo::from_item::<_, Record>(item)
             .map(Record::into_event)
-            .map_err(|source| StoreError::Row {
-                table: TABLE,
-                source,
-            })
+            .map_err(unreadable)
     }
 }
 

@@ -56,8 +56,9 @@ impl Fault for ParseError {
     }
 }
 
-/// Reads an event. Unknown types, unknown fields and other API versions are fine.
-pub fn parse(body: &[u8]) -> Result<Event, ParseError> {
+/// Reads an event. Unknown types, unknown fields and other API versions are fine. The object is read
+/// for the types that the caller `follows` only, so that no other event can be refused for it.
+pub fn parse(body: &[u8], follows: impl FnOnce(&str) -> bool) -> Result<Event, ParseError> {
     let wire: Wire = serde_json::from_slice(body).map_err(ParseError::Event)?;
     let named = wire
         .data
@@ -66,6 +67,7 @@ pub fn parse(body: &[u8]) -> Result<Event, ParseError> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     let object = match named {
+        _ if !follows(&wire.kind) => Ok(Object::Other),
         "invoice" => {
             Invoice::deserialize(&wire.data.object).map(|it| Object::Invoice(Box::new(it)))
         }

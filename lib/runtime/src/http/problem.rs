@@ -52,6 +52,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("There is no such {kind}."))
     }
 
+    /// The same problem with another status.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status

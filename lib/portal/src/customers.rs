@@ -1,0 +1,87 @@
+//! The Stripe customer of each university.
+
+use aws_sdk_dynamodb::Client as Dynamo;
+use bitflow_domain::id::UniversityId;
+use bitflow_store::transaction::{CommitError, Transaction};
+use bitflow_store::universities::Universities;
+use bitflow_stripe::api::{Client, NewCustomer};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{PortalError, commit, load};
+
+/// Stripe keeps an idempotency key at least 24 h. After less than that we search first.
+const KEY_IS_TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(23);
+
+const OPERATION: &str = "create Stripe customer";
+
+/// Makes customers.
+#[derive(Debug)]
+pub struct Customers {
+    /// DynamoDB.
+    pub dynamo: Dynamo,
+    /// The universities' table.
+    pub universities: Universities,
+    /// Stripe.
+    pub stripe: Client,
+}
+
+impl Customers {
+    /// Sees to it that the university has a customer at Stripe, one and the same however often
+    /// this runs and wherever it died before: the idempotency key is the university's, and after
+    /// Stripe has forgotten the key the customer is found by its metadata.
+    pub async fn ensure(
+        &self,
+        university_id: UniversityId,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), PortalError> {
+        let stripe = |source| PortalError::Stripe {
+            operation: OPERATION,
+            source,
+        };
+        let mut customer = None;
+        for _ in 0..3 {
+            let university = self
+                .universities
+                .get(university_id)
+                .await
+                .map_err(load(OPERATION))?
+                .ok_or(PortalError::NoUniversity(university_id))?;
+            if university.stripe_customer_id.is_some() {
+                return Ok(());
+            }
+            let id = university_id.to_string();
+            if customer.is_none() && now.duration_since(asked_at) > KEY_IS_TRUSTED_FOR {
+                customer = self.stripe.find_customer(&id).await.map_err(stripe)?;
+            }
+            let found = if let Some(found) = customer.take() {
+                found
+            } else {
+                let new = NewCustomer {
+                    email: university.primary_email.as_str(),
+                    name: university.name.as_str(),
+                    university_id: &id,
+                };
+                let key = format!("university-customer:{id}");
+                self.stripe
+                    .create_customer(&new, &key)
+                    .await
+                    .map_err(stripe)?
+            };
+            let Some(linked) = university.with_stripe_customer(&found.id, now) else {
+                return Ok(());
+            };
+            let mut transaction = Transaction::new(&self.dynamo);
+            self.universities
+                .replace(&mut transaction, &linked, university.version);
+            match transaction.commit().await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Conflict { .. }) => customer = Some(found),
+                Err(error) => return Err(commit(OPERATION)(error)),
+            }
+        }
+        Err(PortalError::Contended {
+            operation: OPERATION,
+        })
+    }
+}

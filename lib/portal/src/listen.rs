@@ -1,0 +1,39 @@
+//! What every listener has in common: the event in a message, and why it was given back.
+
+use bitflow_events::envelope::{DecodeError, Envelope};
+use bitflow_fault::{Class, Fault};
+
+use crate::error::PortalError;
+
+/// A listener did not handle a message; it is delivered again, and after its last delivery lies in
+/// the dead-letter queue.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The body is not an event we know.
+    #[error("the message is not an event")]
+    Decode(#[source] DecodeError),
+    /// A rule sent an event that this listener has nothing to do with.
+    #[error("{kind} is not an event of this listener")]
+    Unexpected {
+        /// The event's type.
+        kind: &'static str,
+    },
+    /// The use case failed.
+    #[error("the event was not handled")]
+    Handle(#[from] PortalError),
+}
+
+impl Fault for ListenError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Decode(_) => Class::Invalid,
+            Self::Unexpected { .. } => Class::Broken,
+            Self::Handle(source) => source.class(),
+        }
+    }
+}
+
+/// The event in a message's body.
+pub fn decode(body: &str) -> Result<Envelope, ListenError> {
+    Envelope::from_json(body).map_err(ListenError::Decode)
+}
