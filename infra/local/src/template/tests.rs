@@ -1,0 +1,139 @@
+//! What is taken, and what is refused with its line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::model::{Model, Route, Trigger};
+use super::{Settings, parse, read};
+
+fn settings() -> Settings {
+    let secret =
+        |name: &str, key: &str| ((name.to_owned(), key.to_owned()), format!("{key}-value"));
+    Settings {
+        stack_name: "it".to_owned(),
+        region: "us-east-1".to_owned(),
+        account: "000000000000".to_owned(),
+        aws_url: "http://aws".to_owned(),
+        api_url: "http://api".to_owned(),
+        parameters: BTreeMap::from([("JwtIssuer".to_owned(), "http://issuer".to_owned())]),
+        secrets: BTreeMap::from([
+            secret("bitflow/stripe", "secret"),
+            secret("bitflow/stripe", "webhook_secret"),
+            secret("bitflow/sendgrid", "api_key"),
+        ]),
+    }
+}
+
+/// A template with these resources; the first line of `resources` is line 5.
+fn small(resources: &str) -> Result<Model, Vec<String>> {
+    let text = format!(
+        "Transform: AWS::Serverless-2016-10-31\nParameters:\n  JwtIssuer: {{Type: String}}\nResources:\n{resources}"
+    );
+    parse(&text, &settings()).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn check_refused(resources: &str, expect: &[&str]) {
+    assert_eq!(small(resources).unwrap_err(), expect);
+}
+
+#[test]
+fn the_template_of_the_product_is_taken_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let model = read(&path, &settings()).unwrap_or_else(|error| panic!("{error}"));
+    let create = Route {
+        method: "POST".to_owned(),
+        path: "/api/admin/universities".to_owned(),
+        scopes: Some(vec!["universities:write".to_owned()]),
+    };
+    let webhook = Route {
+        method: "POST".to_owned(),
+        path: "/api/webhooks/stripe".to_owned(),
+        scopes: None,
+    };
+    let routes: Vec<_> = model
+        .functions
+        .iter()
+        .flat_map(|function| &function.triggers)
+        .filter_map(|trigger| match trigger {
+            Trigger::Http(route) => Some(route),
+            _ => None,
+        })
+        .collect();
+    assert!(routes.contains(&&create), "{routes:?}");
+    assert!(routes.contains(&&webhook), "{routes:?}");
+    let webhook = model
+        .functions
+        .iter()
+        .find(|it| it.binary == "stripe-webhook")
+        .unwrap();
+    assert_eq!(
+        webhook.environment["STRIPE_WEBHOOK_SECRET"],
+        "webhook_secret-value"
+    );
+    assert_eq!(webhook.environment["INBOX_TABLE"], "it-inbox");
+    let email = model
+        .queues
+        .iter()
+        .find(|queue| queue.name == "it-email")
+        .unwrap();
+    assert_eq!(
+        email.redrive.as_ref().unwrap().dead_letter_queue,
+        "it-email-dead-letters"
+    );
+    let outbox = model
+        .tables
+        .iter()
+        .find(|table| table.name == "it-outbox")
+        .unwrap();
+    assert_eq!(
+        outbox.create["StreamSpecification"]["StreamViewType"],
+        "NEW_IMAGE"
+    );
+    assert_eq!(outbox.ttl_attribute.as_deref(), Some("expires_at"));
+}
+
+#[test]
+fn what_is_not_known_is_refused_with_its_line() {
+    check_refused(
+        "  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n",
+        &[
+            "template.yaml:6: Resources.Cache: resources of type AWS::ElastiCache::CacheCluster are not known",
+        ],
+    );
+    check_refused(
+        "  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: q\n      FifoQueue: true\n",
+        &["template.yaml:9: Resources.Q.Properties.FifoQueue: the local stack does not know this"],
+    );
+    check_refused(
+        "  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Base64 q\n",
+        &["template.yaml:8: Resources.Q.Properties.QueueName: the function Base64 is not known"],
+    );
+    check_refused(
+        "  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Ref Nobody\n",
+        &["template.yaml:8: Resources.Q.Properties.QueueName: nothing is named Nobody"],
+    );
+    check_refused(
+        "  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: q\n      VisibilityTimeout: soon\n",
+        &["template.yaml:9: Resources.Q.Properties: VisibilityTimeout cannot be soon"],
+    );
+}
+
+#[test]
+fn functions_are_evaluated_in_both_forms() {
+    let model = small(concat!(
+        "  A:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Join [\"-\", [a, !Ref AWS::Region]]\n",
+        "  B:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: {\"Fn::Sub\": [\"${X}-${AWS::StackName}-${!y}\", {X: {Ref: JwtIssuer}}]}\n",
+        "      RedrivePolicy: {deadLetterTargetArn: !GetAtt A.Arn, maxReceiveCount: 3}\n",
+    ))
+    .unwrap();
+    assert_eq!(model.queues[0].name, "a-us-east-1");
+    assert_eq!(model.queues[1].name, "http://issuer-it-${y}");
+    let redrive = model.queues[1].redrive.as_ref().unwrap();
+    assert_eq!(
+        (
+            redrive.dead_letter_queue.as_str(),
+            redrive.max_receive_count
+        ),
+        ("a-us-east-1", 3)
+    );
+}
