@@ -10,5 +10,7 @@ pub mod clock;
 pub mod http_api;
 pub mod lambda;
 pub mod progress;
+pub mod scheduler;
 pub mod simulators;
+pub mod storage;
 pub mod template;

@@ -1,1 +1,339 @@
 //! Runs functions as their real binaries over the Runtime API.
+//!
+//! [`environment`] is one process, [`runtime_api`] what it talks to, [`invoke_api`] what clients
+//! talk to, [`sources`] what polls queues and streams.
+
+mod environment;
+pub mod invoke_api;
+mod runtime_api;
+pub mod sources;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::aws::Identity;
+use crate::clock::Clock;
+use crate::progress::{Pending, Progress};
+use crate::template::model::Function;
+use environment::{Ended, Environment};
+
+/// Largest request or answer of a synchronous invocation, bytes.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+
+/// How functions are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Each function of the template with its executable.
+    pub functions: Vec<(Function, PathBuf)>,
+    /// Who the functions are to AWS.
+    pub identity: Identity,
+    /// Processes of one function, at most.
+    pub environments_per_function: usize,
+    /// Where each function's log goes, a file each; nowhere in an ephemeral stack.
+    pub log_folder: Option<PathBuf>,
+    /// The stack's clock.
+    pub clock: Clock,
+    /// Told when an invocation begins or ends.
+    pub progress: Progress,
+}
+
+/// The functions of the stack; a cheap handle.
+#[derive(Clone)]
+pub struct Lambda {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hosts: BTreeMap<String, Host>,
+    environments: runtime_api::Environments,
+    runtime_api_url: String,
+    settings: Settings,
+    server: JoinHandle<()>,
+    asynchronous: AtomicUsize,
+}
+
+/// One function and its processes that wait for work.
+struct Host {
+    function: Function,
+    executable: PathBuf,
+    idle: Mutex<Vec<Arc<Environment>>>,
+    permits: Semaphore,
+    in_flight: AtomicUsize,
+}
+
+/// What an invocation gave.
+#[derive(Debug, Clone)]
+pub struct InvokeOutput {
+    /// The function's answer, or the error object.
+    pub payload: Bytes,
+    /// `Handled` (the function said so) or `Unhandled` (it died or timed out).
+    pub function_error: Option<FunctionError>,
+    /// What it logged meanwhile.
+    pub log_tail: String,
+    /// The invocation's id.
+    pub request_id: String,
+}
+
+/// `X-Amz-Function-Error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionError {
+    /// The handler returned an error.
+    Handled,
+    /// The process ended, or ran out of time.
+    Unhandled,
+}
+
+/// An invocation did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// `ResourceNotFoundException`.
+    #[error("Function not found: {0}")]
+    NoFunction(String),
+    /// `RequestTooLargeException`.
+    #[error("Request must be smaller than {MAX_PAYLOAD} bytes for the InvokeFunction operation")]
+    TooLarge,
+    /// The process could not be started.
+    #[error("{binary} could not be started")]
+    Start {
+        /// Which binary.
+        binary: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Lambda {
+    /// Opens the Runtime API. No function is started before it is invoked.
+    pub async fn start(settings: Settings) -> std::io::Result<Self> {
+        let environments = runtime_api::Environments::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let runtime_api_url = format!("http://{}", listener.local_addr()?);
+        let router = runtime_api::router(environments.clone());
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the Runtime API stopped");
+            }
+        });
+        let hosts = settings
+            .functions
+            .iter()
+            .map(|(function, executable)| {
+                let host = Host {
+                    function: function.clone(),
+                    executable: executable.clone(),
+                    idle: Mutex::default(),
+                    permits: Semaphore::new(settings.environments_per_function),
+                    in_flight: AtomicUsize::new(0),
+                };
+                (function.binary.clone(), host)
+            })
+            .collect();
+        let asynchronous = AtomicUsize::new(0);
+        let inner = Inner {
+            hosts,
+            environments,
+            runtime_api_url,
+            settings,
+            server,
+            asynchronous,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Invokes a function and waits for its answer. `name` is its binary, logical id, physical
+    /// name or ARN.
+    pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<InvokeOutput, InvokeError> {
+        let host = self.host(name)?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(InvokeError::TooLarge);
+        }
+        host.in_flight.fetch_add(1, Ordering::SeqCst);
+        let _counted = Counted {
+            count: &host.in_flight,
+            progress: &self.inner.settings.progress,
+        };
+        let _permit = host.permits.acquire().await.ok();
+        let idle = host.idle.lock().expect("no holder panics").pop();
+        let environment = match idle {
+            Some(environment) if environment.is_alive() => environment,
+            _ => self.spawn(host)?,
+        };
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let ended = environment
+            .run(&request_id, payload, host.function.timeout)
+            .await;
+        let log_tail = environment.take_log_tail();
+        let (payload, function_error) = match ended {
+            Ended::Answered(payload) => (payload, None),
+            Ended::Failed(payload) => (payload, Some(FunctionError::Handled)),
+            Ended::Exited => {
+                let error = format!(
+                    "RequestId: {request_id} Error: Runtime exited without providing a reason"
+                );
+                (
+                    error_object("Runtime.ExitError", &error),
+                    Some(FunctionError::Unhandled),
+                )
+            }
+            Ended::TimedOut => {
+                let seconds = host.function.timeout.as_secs();
+                let error = format!(
+                    "RequestId: {request_id} Error: Task timed out after {seconds}.00 seconds"
+                );
+                (
+                    error_object("Sandbox.Timedout", &error),
+                    Some(FunctionError::Unhandled),
+                )
+            }
+        };
+        if function_error == Some(FunctionError::Unhandled) {
+            environment.kill().await;
+            self.inner.environments.remove(&environment);
+        } else {
+            host.idle
+                .lock()
+                .expect("no holder panics")
+                .push(environment);
+        }
+        Ok(InvokeOutput {
+            payload,
+            function_error,
+            log_tail,
+            request_id,
+        })
+    }
+
+    /// Invokes a function and does not wait: two more tries, a minute and two minutes later.
+    pub fn invoke_later(&self, name: &str, payload: Bytes) -> Result<(), InvokeError> {
+        self.host(name)?;
+        let (this, name) = (self.clone(), name.to_owned());
+        self.inner.asynchronous.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            let inner = &this.inner;
+            let _counted = Counted {
+                count: &inner.asynchronous,
+                progress: &inner.settings.progress,
+            };
+            for wait_minutes in [1, 2, 0] {
+                match this.invoke(&name, payload.clone()).await {
+                    Ok(output) if output.function_error.is_none() => return,
+                    Ok(output) => tracing::warn!(
+                        function = name,
+                        request_id = output.request_id,
+                        "an asynchronous invocation failed"
+                    ),
+                    Err(error) => {
+                        tracing::warn!(function = name, %error, "an asynchronous invocation failed");
+                    }
+                }
+                if wait_minutes > 0 {
+                    let clock = &inner.settings.clock;
+                    clock
+                        .sleep_until(clock.now() + std::time::Duration::from_mins(wait_minutes))
+                        .await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Invocations under way.
+    pub fn pending(&self) -> Vec<Pending> {
+        let running = self.inner.hosts.iter().filter_map(|(name, host)| {
+            let count = host.in_flight.load(Ordering::SeqCst);
+            (count > 0).then(|| Pending::Now(format!("function {name}: {count} running")))
+        });
+        running.collect()
+    }
+
+    /// Kills every process of a function, as a crash of its machine would.
+    pub async fn kill(&self, name: &str) -> Result<(), InvokeError> {
+        let binary = &self.host(name)?.function.binary;
+        for environment in self.inner.environments.of(binary) {
+            environment.kill().await;
+            self.inner.environments.remove(&environment);
+        }
+        Ok(())
+    }
+
+    /// The last lines that a function logged, all of its processes together.
+    pub fn logs(&self, name: &str) -> Vec<String> {
+        let Ok(host) = self.host(name) else {
+            return Vec::new();
+        };
+        self.inner.environments.logs(&host.function.binary)
+    }
+
+    /// Names of all functions, as their binaries.
+    pub fn functions(&self) -> Vec<String> {
+        self.inner.hosts.keys().cloned().collect()
+    }
+
+    /// Ends every process; none is left when this returns.
+    pub async fn shutdown(&self) {
+        for host in self.inner.hosts.values() {
+            host.permits.close();
+            for environment in self.inner.environments.of(&host.function.binary) {
+                environment.kill().await;
+            }
+        }
+        self.inner.server.abort();
+    }
+
+    fn host(&self, name: &str) -> Result<&Host, InvokeError> {
+        let bare = name.rsplit(':').next().unwrap_or(name);
+        let is_meant = |host: &&Host| {
+            let function = &host.function;
+            [&function.binary, &function.logical_id, &function.name]
+                .into_iter()
+                .any(|it| it == bare)
+        };
+        let found = self.inner.hosts.values().find(is_meant);
+        found.ok_or_else(|| InvokeError::NoFunction(name.to_owned()))
+    }
+
+    fn spawn(&self, host: &Host) -> Result<Arc<Environment>, InvokeError> {
+        let settings = &self.inner.settings;
+        let environment = Environment::spawn(
+            &host.function,
+            &host.executable,
+            &self.inner.runtime_api_url,
+            settings,
+            self.inner.environments.log_of(&host.function.binary),
+        )
+        .map_err(|source| InvokeError::Start {
+            binary: host.function.binary.clone(),
+            source,
+        })?;
+        self.inner.environments.add(environment.clone());
+        Ok(environment)
+    }
+}
+
+/// Counts down when it is dropped, and says that something changed.
+struct Counted<'a> {
+    count: &'a AtomicUsize,
+    progress: &'a Progress,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        self.progress.touch();
+    }
+}
+
+fn error_object(kind: &str, message: &str) -> Bytes {
+    let object = serde_json::json!({ "errorType": kind, "errorMessage": message });
+    object.to_string().into()
+}

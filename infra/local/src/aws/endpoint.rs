@@ -1,0 +1,198 @@
+//! The one AWS endpoint: who is meant is told by `X-Amz-Target`, by the path, or else it is S3.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use s3s::service::S3Service;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::dynamodb::DynamoDb;
+use super::eventbridge::EventBridge;
+use super::sqs::{self, Sqs};
+
+/// The services behind the endpoint.
+#[derive(Clone)]
+pub struct Services {
+    /// Tables and streams.
+    pub dynamodb: DynamoDb,
+    /// Queues.
+    pub sqs: Sqs,
+    /// Buses.
+    pub eventbridge: EventBridge,
+    /// Buckets.
+    pub s3: S3Service,
+    /// Forwards to dynoxide.
+    pub http: reqwest::Client,
+}
+
+/// The endpoint's routes; `lambda` serves `/2015-03-31/functions/…`.
+pub fn router(services: Services, lambda: Router) -> Router {
+    Router::new()
+        .fallback(dispatch)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(services)
+        .merge(lambda)
+}
+
+/// An error in AWS's JSON form.
+#[derive(Debug, Clone)]
+pub struct ServiceError {
+    code: String,
+    message: String,
+    query_error: Option<String>,
+}
+
+impl ServiceError {
+    /// `code` as the service's documentation names it.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            query_error: None,
+        }
+    }
+
+    /// The service has no such operation, or the stack does not know it.
+    pub fn unknown_operation(service: &str, operation: &str) -> Self {
+        Self::new(
+            "UnknownOperationException",
+            format!("The local stack does not know {service}.{operation}."),
+        )
+    }
+
+    /// SQS's SDKs recognise its errors by a header with the code of the older protocol.
+    #[must_use]
+    pub fn with_query_error(self, code: &str) -> Self {
+        Self {
+            query_error: Some(format!("{code};Sender")),
+            ..self
+        }
+    }
+
+    /// The code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl IntoResponse for ServiceError {
+    fn into_response(self) -> Response {
+        let body = json!({ "__type": self.code, "message": self.message });
+        let mut response = json_response(StatusCode::BAD_REQUEST, &body);
+        if let Some(value) = self
+            .query_error
+            .and_then(|it| HeaderValue::from_str(&it).ok())
+        {
+            response.headers_mut().insert("x-amzn-query-error", value);
+        }
+        response
+    }
+}
+
+async fn dispatch(State(services): State<Services>, request: Request) -> Response {
+    let target = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
+    let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else {
+        return s3(services.s3, request).await;
+    };
+    let (service, operation) = (service.to_owned(), operation.to_owned());
+    let headers = request.headers().clone();
+    let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    if service.starts_with("DynamoDB") {
+        return dynamodb(&services, &operation, headers, body).await;
+    }
+    let body: Value = if body.is_empty() {
+        json!({})
+    } else {
+        match serde_json::from_slice(&body) {
+            Ok(body) => body,
+            Err(error) => {
+                return ServiceError::new("SerializationException", error.to_string())
+                    .into_response();
+            }
+        }
+    };
+    let served = match service.as_str() {
+        "AmazonSQS" => sqs::serve(&services.sqs, &operation, &body).await,
+        "AWSEvents" => services.eventbridge.serve(&operation, &body),
+        other => Err(ServiceError::unknown_operation(other, &operation)),
+    };
+    match served {
+        Ok(body) => json_response(StatusCode::OK, &body),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn dynamodb(
+    services: &Services,
+    operation: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut forwarded = services.http.post(services.dynamodb.url()).body(body);
+    for (name, value) in &headers {
+        if !matches!(*name, header::HOST | header::CONTENT_LENGTH) {
+            forwarded = forwarded.header(name, value);
+        }
+    }
+    let answered = async {
+        let answer = forwarded.send().await?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Ok::<_, reqwest::Error>((status, headers, answer.bytes().await?))
+    };
+    match answered.await {
+        Ok((status, mut headers, body)) => {
+            services.dynamodb.served(operation);
+            headers.remove(header::TRANSFER_ENCODING);
+            (status, headers, body).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "DynamoDB did not answer");
+            ServiceError::new("InternalServerError", "DynamoDB did not answer.").into_response()
+        }
+    }
+}
+
+async fn s3(service: S3Service, request: Request) -> Response {
+    // s3s wants to know the whole length before it starts.
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    match service
+        .oneshot(Request::from_parts(parts, Body::from(body)))
+        .await
+    {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            tracing::error!(?error, "S3 failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "application/x-amz-json-1.0".to_owned(),
+        ),
+        (
+            header::HeaderName::from_static("x-amzn-requestid"),
+            uuid::Uuid::new_v4().to_string(),
+        ),
+    ];
+    (status, headers, body.to_string()).into_response()
+}

@@ -1,0 +1,163 @@
+//! SQS queues: batches, partial failures, and visibility left to the queue.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::{Feeds, Filter, Verdict, verdict};
+use crate::aws::sqs::queue::Message;
+use crate::aws::sqs::system_attributes;
+use crate::template::model::SqsSource;
+
+/// Pollers of one queue where the template sets no `MaximumConcurrency`.
+const POLLERS: u32 = 2;
+
+/// Starts the pollers of one mapping. Each holds one batch at a time, so that there are never more
+/// invocations than `MaximumConcurrency`.
+pub(super) fn start(
+    function: &str,
+    source: &SqsSource,
+    filter: Filter,
+    feeds: &Feeds,
+) -> Vec<JoinHandle<()>> {
+    let poller = std::sync::Arc::new(Poller {
+        function: function.to_owned(),
+        source: source.clone(),
+        filter,
+        feeds: feeds.clone(),
+    });
+    let pollers = source.maximum_concurrency.unwrap_or(POLLERS).min(POLLERS);
+    (0..pollers)
+        .map(|_| tokio::spawn(poller.clone().run()))
+        .collect()
+}
+
+struct Poller {
+    function: String,
+    source: SqsSource,
+    filter: Filter,
+    feeds: Feeds,
+}
+
+impl Poller {
+    async fn run(self: std::sync::Arc<Self>) {
+        let queue = &self.source.queue;
+        loop {
+            let wait = Duration::from_secs(20);
+            match self
+                .feeds
+                .sqs
+                .receive(queue, self.source.batch_size, None, wait)
+                .await
+            {
+                Ok(messages) if messages.is_empty() => {}
+                Ok(messages) => self.handle(messages).await,
+                Err(error) => {
+                    tracing::error!(queue, %error, "a queue cannot be polled");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, messages: Vec<Message>) {
+        let records: Vec<(Message, Value)> = messages
+            .into_iter()
+            .map(|message| self.record(message))
+            .collect();
+        let (taken, dropped): (Vec<_>, Vec<_>) = records
+            .into_iter()
+            .partition(|(_, record)| self.filter.takes(&filterable(record)));
+        for (message, _) in &dropped {
+            self.delete(message);
+        }
+        if taken.is_empty() {
+            return;
+        }
+        let records: Vec<&Value> = taken.iter().map(|(_, record)| record).collect();
+        let payload = Bytes::from(json!({ "Records": records }).to_string());
+        let output = match self.feeds.lambda.invoke(&self.function, payload).await {
+            Ok(output) => output,
+            Err(error) => {
+                tracing::error!(function = self.function, %error, "a batch was not handled");
+                return;
+            }
+        };
+        let ids: Vec<&str> = taken
+            .iter()
+            .map(|(message, _)| message.message_id.as_str())
+            .collect();
+        // What failed stays invisible until its timeout, as with Lambda.
+        match verdict(&output, self.source.report_batch_item_failures, &ids) {
+            Verdict::Done => taken.iter().for_each(|(message, _)| self.delete(message)),
+            Verdict::Except(failed) => taken
+                .iter()
+                .filter(|(message, _)| !failed.contains(&message.message_id))
+                .for_each(|(message, _)| self.delete(message)),
+            Verdict::Failed => {
+                tracing::warn!(
+                    function = self.function,
+                    messages = taken.len(),
+                    "a batch failed"
+                );
+            }
+        }
+    }
+
+    fn delete(&self, message: &Message) {
+        let handle = message.receipt_handle.as_deref().unwrap_or_default();
+        if let Err(error) = self.feeds.sqs.delete(&self.source.queue, handle) {
+            tracing::error!(queue = self.source.queue, %error, "a message was not deleted");
+        }
+    }
+
+    /// The message as a Lambda event has it.
+    fn record(&self, message: Message) -> (Message, Value) {
+        let attributes: serde_json::Map<String, Value> = system_attributes(&message)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let message_attributes: serde_json::Map<String, Value> = message
+            .attributes
+            .iter()
+            .map(|(name, attribute)| {
+                let value = json!({
+                    "dataType": attribute.data_type,
+                    "stringValue": attribute.string_value,
+                    "binaryValue": attribute.binary_value,
+                    "stringListValues": [],
+                    "binaryListValues": [],
+                });
+                (name.clone(), value)
+            })
+            .collect();
+        let arn = self.feeds.sqs.arn(&self.source.queue);
+        let region = arn.split(':').nth(3).unwrap_or_default().to_owned();
+        let record = json!({
+            "messageId": message.message_id,
+            "receiptHandle": message.receipt_handle,
+            "body": message.body,
+            "attributes": attributes,
+            "messageAttributes": message_attributes,
+            "md5OfBody": message.body_md5(),
+            "eventSource": "aws:sqs",
+            "eventSourceARN": arn,
+            "awsRegion": region,
+        });
+        (message, record)
+    }
+}
+
+/// A filter sees a body that is JSON as JSON.
+fn filterable(record: &Value) -> Value {
+    let mut record = record.clone();
+    if let Some(body) = record["body"]
+        .as_str()
+        .and_then(|body| serde_json::from_str(body).ok())
+    {
+        record["body"] = body;
+    }
+    record
+}
