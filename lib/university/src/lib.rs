@@ -1,1 +1,146 @@
-//! Bitflow.
+//! The universities' own portals: how calls to and from them are signed.
+//!
+//! `X-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<raw body>">`, with the university's
+//! secret, in both directions (`infra/ARCHITECTURE.md` §6).
+
+use bitflow_fault::{Class, Fault};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+
+/// The header that carries the signature.
+pub const HEADER: &str = "x-signature";
+
+/// How far the signed time may be from now, in either direction.
+pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(300);
+
+/// Why a call is not known to come from whom it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Not `t=…,v1=…`.
+    #[error("the X-Signature header has no time or no v1 signature")]
+    Malformed,
+    /// None of the secrets made it.
+    #[error("the signature does not match the body")]
+    Mismatch,
+    /// Right, but too old, or of the future.
+    #[error("the signature is outside the tolerance of 300 s")]
+    Stale,
+}
+
+impl Fault for SignatureError {
+    fn class(&self) -> Class {
+        Class::Unauthenticated
+    }
+}
+
+/// The header's value for `body`, signed at `signed_at`.
+pub fn sign(secret: &SecretString, body: &[u8], signed_at: Timestamp) -> String {
+    let seconds = signed_at.as_second();
+    format!(
+        "t={seconds},v1={}",
+        hex::encode(digest(secret, seconds, body))
+    )
+}
+
+/// Checks that one of `secrets` signed `body`, byte for byte, within [`TOLERANCE`] of `now`. Two
+/// secrets are good while one is being rotated.
+pub fn verify(
+    secrets: &[&SecretString],
+    header: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), SignatureError> {
+    let (mut seconds, mut signature) = (None, None);
+    for (key, value) in header
+        .split(',')
+        .filter_map(|entry| entry.trim().split_once('='))
+    {
+        match key {
+            "t" => seconds = value.parse::<i64>().ok(),
+            "v1" => signature = hex::decode(value).ok(),
+            _ => {}
+        }
+    }
+    let (Some(seconds), Some(signature)) = (seconds, signature) else {
+        return Err(SignatureError::Malformed);
+    };
+    // Every secret is tried, so that the time taken does not tell which one was right.
+    let right = secrets.iter().fold(Choice::from(0), |right, secret| {
+        right | signature.as_slice().ct_eq(&digest(secret, seconds, body))
+    });
+    if !bool::from(right) {
+        return Err(SignatureError::Mismatch);
+    }
+    let signed_at = Timestamp::from_second(seconds).map_err(|_| SignatureError::Stale)?;
+    if now.duration_since(signed_at).abs() > TOLERANCE {
+        return Err(SignatureError::Stale);
+    }
+    Ok(())
+}
+
+fn digest(secret: &SecretString, seconds: i64, body: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+        .expect("HMAC takes a key of any length");
+    mac.update(seconds.to_string().as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_700_000_000;
+
+    fn secret(text: &str) -> SecretString {
+        text.to_owned().into()
+    }
+
+    fn check(
+        secrets: &[&str],
+        header: &str,
+        body: &[u8],
+        now: i64,
+        expect: Result<(), SignatureError>,
+    ) {
+        let secrets: Vec<_> = secrets.iter().map(|text| secret(text)).collect();
+        let secrets: Vec<_> = secrets.iter().collect();
+        let now = Timestamp::from_second(now).unwrap();
+        assert_eq!(verify(&secrets, header, body, now), expect, "{header}");
+    }
+
+    #[test]
+    fn either_secret_within_the_tolerance() {
+        let at = Timestamp::from_second(T).unwrap();
+        let old = sign(&secret("old"), b"body", at);
+        check(&["new", "old"], &old, b"body", T, Ok(()));
+        check(&["old"], &old, b"body", T + 300, Ok(()));
+        check(&["old"], &old, b"body", T + 301, Err(SignatureError::Stale));
+        check(&["old"], &old, b"body", T - 301, Err(SignatureError::Stale));
+        check(&["new"], &old, b"body", T, Err(SignatureError::Mismatch));
+        check(&["old"], &old, b"other", T, Err(SignatureError::Mismatch));
+        check(&[], &old, b"body", T, Err(SignatureError::Mismatch));
+        check(
+            &["old"],
+            &old.replace("v1", "v0"),
+            b"body",
+            T,
+            Err(SignatureError::Malformed),
+        );
+        check(&["old"], "", b"body", T, Err(SignatureError::Malformed));
+    }
+
+    #[test]
+    fn the_signature_is_what_the_design_says() {
+        // printf '1700000000.body' | openssl dgst -sha256 -hmac secret
+        let at = Timestamp::from_second(T).unwrap();
+        assert_eq!(
+            sign(&secret("secret"), b"body", at),
+            "t=1700000000,v1=42ac6f0448c1d9c3e1e82b9726248f58fef84afffcbad5188246e96070e0ea46"
+        );
+    }
+}

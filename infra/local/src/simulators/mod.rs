@@ -1,6 +1,5 @@
 //! The vendors, as their documentation says they behave.
 
 pub mod portal;
-pub mod pusher;
 pub mod sendgrid;
 pub mod stripe;

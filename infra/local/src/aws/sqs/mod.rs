@@ -137,6 +137,13 @@ impl Sqs {
         Ok(())
     }
 
+    /// Nobody works on a received message any more: it is left to its visibility timeout.
+    pub fn let_go(&self, queue: &str, receipt_handle: &str) -> Result<(), SqsError> {
+        self.with(queue, |queue| queue.let_go(receipt_handle))?;
+        self.inner.progress.touch();
+        Ok(())
+    }
+
     /// Makes a received message visible again after `timeout`.
     pub fn change_visibility(
         &self,
@@ -183,8 +190,10 @@ impl Sqs {
                 in_flight,
                 delayed,
             } = queue.depth(now);
-            if visible > 0 {
-                pending.push(Pending::Now(format!("queue {name}: {visible} visible")));
+            let held = queue.messages().filter(|message| message.held).count();
+            if visible + held > 0 {
+                let what = format!("queue {name}: {visible} visible, {held} being handled");
+                pending.push(Pending::Now(what));
             } else if let Some(at) = queue.next_change(now) {
                 let what = format!("queue {name}: {in_flight} in flight, {delayed} delayed");
                 pending.push(Pending::Later(at, what));

@@ -61,6 +61,9 @@ pub struct Message {
     pub receipt_handle: Option<String>,
     /// Nobody gets it before.
     pub visible_at: Timestamp,
+    /// A poller of the stack is working on it.
+    #[serde(skip)]
+    pub held: bool,
 }
 
 impl Message {
@@ -147,6 +150,7 @@ impl Queue {
             receive_count: 0,
             receipt_handle: None,
             visible_at: later(now, new.delay.unwrap_or(self.declared.delay)),
+            held: false,
         };
         self.messages.push(message.clone());
         Ok(message)
@@ -157,6 +161,7 @@ impl Queue {
         self.messages.push(Message {
             receipt_handle: None,
             visible_at: now,
+            held: false,
             ..message
         });
     }
@@ -189,6 +194,7 @@ impl Queue {
             message.first_received_at.get_or_insert(now);
             message.receipt_handle = Some(Uuid::new_v4().to_string());
             message.visible_at = later(now, timeout);
+            message.held = true;
             received.push(message.clone());
             kept.push(message);
         }
@@ -220,6 +226,15 @@ impl Queue {
             .ok_or(SqsError::ReceiptHandle)?;
         message.visible_at = later(now, timeout);
         Ok(())
+    }
+
+    /// Nobody works on a received message any more; it stays invisible until its timeout.
+    pub fn let_go(&mut self, receipt_handle: &str) {
+        for message in &mut self.messages {
+            if message.receipt_handle.as_deref() == Some(receipt_handle) {
+                message.held = false;
+            }
+        }
     }
 
     /// Forgets everything.

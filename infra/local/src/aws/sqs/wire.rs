@@ -52,6 +52,9 @@ pub async fn serve(sqs: &Sqs, operation: &str, body: &Value) -> Result<Value, Se
             if received.is_empty() {
                 return Ok(json!({}));
             }
+            for message in &received {
+                sqs.let_go(queue, message.receipt_handle.as_deref().unwrap_or_default())?;
+            }
             let wanted = |list: &str, name: &str| {
                 let names = body[list]
                     .as_array()

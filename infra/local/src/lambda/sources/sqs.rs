@@ -53,7 +53,17 @@ impl Poller {
                 .await
             {
                 Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => self.handle(messages).await,
+                Ok(messages) => {
+                    let handles: Vec<_> = messages
+                        .iter()
+                        .filter_map(|message| message.receipt_handle.clone())
+                        .collect();
+                    self.handle(messages).await;
+                    for handle in handles {
+                        // What was deleted is not there any more.
+                        let _ = self.feeds.sqs.let_go(queue, &handle);
+                    }
+                }
                 Err(error) => {
                     tracing::error!(queue, %error, "a queue cannot be polled");
                     return;

@@ -1,0 +1,601 @@
+//! The whole stack in one process: started, settled, looked into, and stopped.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::aws::Identity;
+use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
+use crate::aws::endpoint::{self, Services};
+use crate::aws::eventbridge::{EventBridge, PatternError};
+use crate::aws::s3::{self, S3Error};
+use crate::aws::sqs::Sqs;
+use crate::clock::Clock;
+use crate::http_api::HttpApi;
+use crate::http_api::jwt::{Grant, Issuer, IssuerError};
+use crate::lambda::sources::{self, Feeds, SourceError, Sources};
+use crate::lambda::{self, Lambda, invoke_api};
+use crate::progress::{Pending, Progress};
+use crate::scheduler::{ExpressionError, Scheduler};
+use crate::simulators::portal::PortalSim;
+use crate::simulators::sendgrid::{self, SendGridSim};
+use crate::simulators::stripe::{self, StripeSim};
+use crate::storage::Storage;
+use crate::template::{self, ReadError};
+
+/// Where things listen; 0 for any free port.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// The HTTP API.
+    pub api: u16,
+    /// The AWS endpoint.
+    pub aws: u16,
+    /// The Lambda invoke endpoint.
+    pub lambda: u16,
+    /// Stripe.
+    pub stripe: u16,
+    /// SendGrid and its mailbox.
+    pub mailbox: u16,
+    /// The sample university portal.
+    pub portal: u16,
+}
+
+impl Ports {
+    /// The ports that people know.
+    pub const KNOWN: Self = Self {
+        api: 3000,
+        aws: 4566,
+        lambda: 9000,
+        stripe: 12111,
+        mailbox: 8025,
+        portal: 8000,
+    };
+}
+
+/// How a stack is started.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub ports: Ports,
+    /// The template it makes.
+    pub template: PathBuf,
+    /// The functions' binaries, by name.
+    pub functions: BTreeMap<String, PathBuf>,
+    /// What is kept between runs; without it nothing is.
+    pub data: Option<PathBuf>,
+    /// Schedules are followed; a test fires them instead.
+    pub follow_schedules: bool,
+}
+
+/// What a client needs to know of a running stack: the content of the ready file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Info {
+    /// The HTTP API.
+    pub api_url: String,
+    /// The AWS endpoint.
+    pub aws_url: String,
+    /// The Lambda invoke endpoint.
+    pub lambda_url: String,
+    /// Stripe's API.
+    pub stripe_url: String,
+    /// SendGrid's API and the mailbox.
+    pub mailbox_url: String,
+    /// The sample university portal.
+    pub portal_url: String,
+    /// A token with every scope.
+    pub admin_token: String,
+    /// What Stripe's webhooks are signed with.
+    pub stripe_webhook_secret: String,
+    /// For AWS clients.
+    pub aws: AwsInfo,
+}
+
+/// For AWS clients.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AwsInfo {
+    /// The region.
+    pub region: String,
+    /// The one access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+}
+
+/// A stack that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken.
+    #[error("port {port} ({what}) is in use: stop what uses it, or choose another with --{option}")]
+    Port {
+        /// Which port.
+        port: u16,
+        /// What it is for.
+        what: &'static str,
+        /// The option that chooses another.
+        option: &'static str,
+    },
+    /// Something could not be opened.
+    #[error("{what} could not be started")]
+    Open {
+        /// What.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The template holds what the stack does not know.
+    #[error(transparent)]
+    Template(#[from] ReadError),
+    /// The template names a function that is not in the workspace.
+    #[error("template.yaml:{line}: there is no binary {binary} in the workspace")]
+    NoBinary {
+        /// Where the template names it.
+        line: usize,
+        /// Its name.
+        binary: String,
+    },
+    /// The tables could not be made.
+    #[error(transparent)]
+    DynamoDb(#[from] DynamoDbError),
+    /// A rule's pattern is not known.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// An event source cannot be followed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A schedule cannot be followed.
+    #[error(transparent)]
+    Schedule(#[from] ExpressionError),
+    /// The buckets could not be made.
+    #[error(transparent)]
+    S3(#[from] S3Error),
+    /// The token issuer could not be made.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+}
+
+/// A running stack.
+pub struct Stack {
+    info: Info,
+    prefix: String,
+    /// The functions.
+    pub lambda: Lambda,
+    /// The queues.
+    pub sqs: Sqs,
+    /// The tables.
+    pub dynamodb: DynamoDb,
+    /// The schedules.
+    pub scheduler: Scheduler,
+    /// Stripe.
+    pub stripe: StripeSim,
+    /// SendGrid.
+    pub sendgrid: SendGridSim,
+    /// The sample university portal.
+    pub portal: PortalSim,
+    issuer: Issuer,
+    clock: Clock,
+    progress: Progress,
+    sources: Sources,
+    servers: Vec<JoinHandle<()>>,
+    _scratch: Option<TempDir>,
+}
+
+const STACK_NAME: &str = "bitflow-local";
+const ACCOUNT: &str = "000000000000";
+const REGION: &str = "us-east-1";
+const AUDIENCE: &str = "bitflow-admin";
+const STRIPE_SECRET: &str = "sk_test_local";
+const STRIPE_WEBHOOK_SECRET: &str = "whsec_local";
+const SENDGRID_API_KEY: &str = "SG.local";
+
+/// Every scope that a route of the design asks for.
+const ALL_SCOPES: [&str; 8] = [
+    "universities:read",
+    "universities:write",
+    "billing:read",
+    "billing:write",
+    "alerts:read",
+    "alerts:write",
+    "notifications:write",
+    "broadcasting",
+];
+
+impl Stack {
+    /// Makes everything that the template declares, and the vendors behind it.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one part after the other, in the order they need each other"
+    )]
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let open = |what| move |source| StartError::Open { what, source };
+        let (clock, progress) = (Clock::new(), Progress::new());
+        let ports = settings.ports;
+        let api = listen(ports.api, "the HTTP API", "api-port").await?;
+        let aws = listen(ports.aws, "the AWS endpoint", "aws-port").await?;
+        let invoke = listen(ports.lambda, "the Lambda invoke endpoint", "lambda-port").await?;
+        let stripe = listen(ports.stripe, "Stripe", "stripe-port").await?;
+        let mailbox = listen(ports.mailbox, "the mailbox", "mailbox-port").await?;
+        let portal = listen(ports.portal, "the sample university portal", "portal-port").await?;
+        let api_url = url_of(&api)?;
+        let identity = Identity {
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            access_key_id: "AKIALOCALLOCALLOCAL1".to_owned(),
+            secret_access_key: "local-secret-access-key".to_owned(),
+            aws_url: url_of(&aws)?,
+        };
+        let issuer_url = format!("{api_url}/_issuer");
+        let model = template::read(
+            &settings.template,
+            &template_settings(
+                &identity,
+                &api_url,
+                &issuer_url,
+                &url_of(&stripe)?,
+                &url_of(&mailbox)?,
+            ),
+        )?;
+
+        let data = settings.data.as_deref();
+        if let Some(folder) = data {
+            std::fs::create_dir_all(folder.join("logs")).map_err(open("the data folder"))?;
+        }
+        let scratch = match data {
+            Some(_) => None,
+            None => Some(TempDir::new().map_err(open("a scratch folder"))?),
+        };
+        let storage =
+            |name: &str| data.map_or_else(Storage::none, |folder| Storage::file(folder, name));
+        let files = match (data, &scratch) {
+            (Some(folder), _) => folder.join("s3"),
+            (None, Some(scratch)) => scratch.path().join("s3"),
+            (None, None) => unreachable!("one of the two is there"),
+        };
+        std::fs::create_dir_all(&files).map_err(open("S3"))?;
+
+        let dynamodb = DynamoDb::start(&model.tables, data).await?;
+        let sqs = Sqs::new(
+            &model.queues,
+            identity.clone(),
+            clock.clone(),
+            progress.clone(),
+            storage("sqs"),
+        )
+        .map_err(open("SQS"))?;
+        let eventbridge = EventBridge::new(
+            &model.buses,
+            &model.rules,
+            sqs.clone(),
+            identity.clone(),
+            clock.clone(),
+        )?;
+        let mut functions = Vec::new();
+        for function in &model.functions {
+            let binary =
+                settings
+                    .functions
+                    .get(&function.binary)
+                    .ok_or_else(|| StartError::NoBinary {
+                        line: function.line,
+                        binary: function.binary.clone(),
+                    })?;
+            functions.push((function.clone(), binary.clone()));
+        }
+        let lambda = Lambda::start(lambda::Settings {
+            functions,
+            identity: identity.clone(),
+            environments_per_function: 4,
+            log_folder: data.map(|folder| folder.join("logs")),
+            clock: clock.clone(),
+            progress: progress.clone(),
+        })
+        .await
+        .map_err(open("the Runtime API"))?;
+        let services = Services {
+            dynamodb: dynamodb.clone(),
+            sqs: sqs.clone(),
+            eventbridge,
+            s3: s3::open(&model.buckets, &files, &identity)?,
+            http: reqwest::Client::new(),
+        };
+        let issuer = Issuer::new(issuer_url, AUDIENCE.to_owned(), data)?;
+        let host = api_url.trim_start_matches("http://").to_owned();
+        let http_api = HttpApi::new(&model, issuer.clone(), lambda.clone(), clock.clone(), host);
+        let stripe = StripeSim::start(
+            stripe,
+            stripe::Settings {
+                api_key: STRIPE_SECRET.to_owned().into(),
+                webhook_url: format!("{api_url}/api/webhooks/stripe"),
+                webhook_secret: STRIPE_WEBHOOK_SECRET.to_owned().into(),
+                retry_gaps: stripe::Settings::live_retry_gaps(),
+                storage: storage("stripe"),
+                clock: clock.clone(),
+                progress: progress.clone(),
+            },
+        )
+        .map_err(open("Stripe"))?;
+        let sendgrid = SendGridSim::start(
+            mailbox,
+            sendgrid::Settings {
+                api_key: SENDGRID_API_KEY.to_owned().into(),
+                storage: storage("mailbox"),
+                clock: clock.clone(),
+                progress: progress.clone(),
+            },
+        )
+        .map_err(open("the mailbox"))?;
+        let portal = PortalSim::start(portal, api_url.clone(), progress.clone())
+            .map_err(open("the sample university portal"))?;
+        let lambda_url = url_of(&invoke)?;
+        let mut servers = vec![
+            serve(
+                aws,
+                endpoint::router(services, invoke_api::router(lambda.clone())),
+            ),
+            serve(invoke, invoke_api::router(lambda.clone())),
+            serve(api, http_api.router()),
+        ];
+        let feeds = Feeds {
+            lambda: lambda.clone(),
+            sqs: sqs.clone(),
+            dynamodb: dynamodb.clone(),
+            clock: clock.clone(),
+            progress: progress.clone(),
+        };
+        let sources = sources::start(&model, &feeds, storage)?;
+        let scheduler = Scheduler::new(&model, lambda.clone(), sqs.clone(), clock.clone())?;
+        if settings.follow_schedules {
+            scheduler.run();
+        }
+        servers.push(tokio::spawn(sweep(dynamodb.clone())));
+        let info = Info {
+            api_url,
+            aws_url: identity.aws_url.clone(),
+            lambda_url,
+            stripe_url: stripe.url().to_owned(),
+            mailbox_url: sendgrid.url().to_owned(),
+            portal_url: portal.url().to_owned(),
+            admin_token: issuer.mint(&admin(&ALL_SCOPES), clock.now()),
+            stripe_webhook_secret: STRIPE_WEBHOOK_SECRET.to_owned(),
+            aws: AwsInfo {
+                region: identity.region,
+                access_key_id: identity.access_key_id,
+                secret_access_key: identity.secret_access_key,
+            },
+        };
+        Ok(Self {
+            info,
+            prefix: STACK_NAME.to_owned(),
+            lambda,
+            sqs,
+            dynamodb,
+            scheduler,
+            stripe,
+            sendgrid,
+            portal,
+            issuer,
+            clock,
+            progress,
+            sources,
+            servers,
+            _scratch: scratch,
+        })
+    }
+
+    /// What a client needs to know.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The stack's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A token with these scopes, good for a day.
+    pub fn token(&self, scopes: &[&str]) -> String {
+        self.issuer.mint(&admin(scopes), self.clock.now())
+    }
+
+    /// The physical name of a table, queue or function, by its name in the design.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// A client of the stack's DynamoDB.
+    pub fn dynamo(&self) -> aws_sdk_dynamodb::Client {
+        let AwsInfo {
+            region,
+            access_key_id,
+            secret_access_key,
+        } = &self.info.aws;
+        let credentials = Credentials::new(
+            access_key_id,
+            secret_access_key,
+            None,
+            None,
+            "bitflow-local",
+        );
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.clone()))
+            .credentials_provider(credentials)
+            .endpoint_url(&self.info.aws_url)
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
+    /// What is still going on.
+    pub fn pending(&self) -> Vec<Pending> {
+        let parts = [
+            self.sources.pending(),
+            self.sqs.pending(),
+            self.lambda.pending(),
+            self.stripe.pending(),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// Returns when nothing is going on any more. What waits for a time (a visibility timeout, a
+    /// delivery to be tried again) does not have to wait: the clock is put forward to it.
+    ///
+    /// # Errors
+    /// What was still going on after half a minute without any change.
+    pub async fn settle(&self) -> Result<(), Vec<Pending>> {
+        let mut changes = self.progress.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let pending = self.pending();
+            if pending.is_empty() {
+                return Ok(());
+            }
+            let now = pending.iter().any(|it| matches!(it, Pending::Now(_)));
+            if now {
+                let patience = Duration::from_secs(30);
+                if tokio::time::timeout(patience, changes.changed())
+                    .await
+                    .is_err()
+                {
+                    return Err(pending);
+                }
+                continue;
+            }
+            let next = pending.iter().filter_map(|it| match it {
+                Pending::Later(at, _) => Some(*at),
+                Pending::Now(_) => None,
+            });
+            if let Some(next) = next.min() {
+                self.clock.advance_to(next + SignedDuration::from_millis(1));
+                self.progress.touch();
+            }
+        }
+    }
+
+    /// Keeps the state of every part.
+    pub fn save(&self) -> std::io::Result<()> {
+        self.sqs.save()?;
+        self.stripe.save()?;
+        self.sendgrid.save()
+    }
+
+    /// Sees every change of the stack.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Stops everything; no process is left when this returns.
+    pub async fn shutdown(&self) -> std::io::Result<()> {
+        self.scheduler.shutdown();
+        self.sources.shutdown();
+        self.stripe.shutdown();
+        self.lambda.shutdown().await;
+        self.sendgrid.shutdown();
+        self.portal.shutdown();
+        for server in &self.servers {
+            server.abort();
+        }
+        self.dynamodb.shutdown();
+        self.save()
+    }
+}
+
+/// A grant for an admin of the local stack.
+pub fn admin(scopes: &[&str]) -> Grant {
+    Grant {
+        subject: "local-admin".to_owned(),
+        name: "Local Admin".to_owned(),
+        email: "admin@bitflow.example".to_owned(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        lifetime: SignedDuration::from_hours(24),
+    }
+}
+
+fn template_settings(
+    identity: &Identity,
+    api_url: &str,
+    issuer_url: &str,
+    stripe_url: &str,
+    mailbox_url: &str,
+) -> template::Settings {
+    let parameters = [
+        ("JwtIssuer", issuer_url),
+        ("JwtAudience", AUDIENCE),
+        ("StripeApiBase", stripe_url),
+        ("SendGridApiBase", mailbox_url),
+    ];
+    let secrets = [
+        ("bitflow/stripe", "secret", STRIPE_SECRET),
+        ("bitflow/stripe", "webhook_secret", STRIPE_WEBHOOK_SECRET),
+        ("bitflow/sendgrid", "api_key", SENDGRID_API_KEY),
+    ];
+    let owned = |text: &str| text.to_owned();
+    template::Settings {
+        stack_name: owned(STACK_NAME),
+        region: identity.region.clone(),
+        account: identity.account.clone(),
+        aws_url: identity.aws_url.clone(),
+        api_url: owned(api_url),
+        parameters: parameters
+            .map(|(name, value)| (owned(name), owned(value)))
+            .into(),
+        secrets: secrets
+            .map(|(name, key, value)| ((owned(name), owned(key)), owned(value)))
+            .into(),
+    }
+}
+
+async fn listen(
+    port: u16,
+    what: &'static str,
+    option: &'static str,
+) -> Result<TcpListener, StartError> {
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|source| {
+            if source.kind() == std::io::ErrorKind::AddrInUse {
+                StartError::Port { port, what, option }
+            } else {
+                StartError::Open { what, source }
+            }
+        })
+}
+
+fn url_of(listener: &TcpListener) -> Result<String, StartError> {
+    let address = listener.local_addr();
+    let address = address.map_err(|source| StartError::Open {
+        what: "a listener",
+        source,
+    })?;
+    Ok(format!("http://{address}"))
+}
+
+fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "a listener stopped");
+        }
+    })
+}
+
+/// DynamoDB deletes what has expired within days; here within a minute.
+async fn sweep(dynamodb: DynamoDb) {
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        minutes.tick().await;
+        let dynamodb = dynamodb.clone();
+        // A sweep holds the database's lock; not on a thread that serves requests.
+        if tokio::task::spawn_blocking(move || dynamodb.sweep_ttl())
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! A stack of its own for each test: started, driven over HTTP, settled, and checked at the end to
+//! have left nothing behind.
+
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus};
+use bitflow_domain::billing::payment::Payment;
+use bitflow_domain::billing::subscription::{Subscription, SubscriptionStatus, Terms};
+use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
+use bitflow_domain::money::{Currency, Money};
+use bitflow_domain::version::Version;
+use bitflow_local::functions;
+use bitflow_local::simulators::sendgrid::Mail;
+use bitflow_local::stack::{Ports, Settings, Stack};
+use bitflow_store::invoices::Invoices;
+use bitflow_store::payments::Payments;
+use bitflow_store::subscriptions::Subscriptions;
+use bitflow_store::transaction::Transaction;
+use bitflow_stripe::signature::sign;
+use jiff::Timestamp;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A stack on free ports that keeps nothing.
+pub struct TestStack {
+    stack: Stack,
+    http: reqwest::Client,
+}
+
+impl Deref for TestStack {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+/// The functions' binaries, built once for each test binary.
+pub fn binaries() -> BTreeMap<String, PathBuf> {
+    static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| functions::build().expect("the functions build"))
+        .clone()
+}
+
+impl TestStack {
+    pub async fn start() -> Self {
+        let settings = Settings {
+            ports: Ports::default(),
+            template: functions::workspace().join("template.yaml"),
+            functions: tokio::task::spawn_blocking(binaries).await.expect("built"),
+            data: None,
+            follow_schedules: false,
+        };
+        let stack = Stack::start(settings).await.expect("the stack starts");
+        Self {
+            stack,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// Waits until nothing is going on any more.
+    pub async fn settle(&self) {
+        if let Err(pending) = self.stack.settle().await {
+            self.print_logs();
+            panic!("the stack did not settle: {pending:#?}");
+        }
+    }
+
+    /// Settles, and sees to it that nothing is left: no message, no dead letter, no event.
+    pub async fn finish(self) {
+        self.settle().await;
+        let dead = self.sqs.dead_letters();
+        if !dead.is_empty() {
+            self.print_logs();
+            panic!("dead letters: {dead:#?}");
+        }
+        assert_eq!(self.waiting_events().await, 0, "events wait in the outbox");
+        self.shutdown().await.expect("the stack stops");
+    }
+
+    /// The same, but these dead-letter queues are expected to hold one message each.
+    pub async fn finish_with_dead_letters(self, expected: &[&str]) {
+        self.settle().await;
+        let dead: Vec<_> = self
+            .sqs
+            .dead_letters()
+            .into_iter()
+            .map(|(name, bodies)| (name, bodies.len()))
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|name| (self.name(name), 1)).collect();
+        assert_eq!(dead, expected);
+        self.shutdown().await.expect("the stack stops");
+    }
+
+    async fn waiting_events(&self) -> usize {
+        self.rows("outbox")
+            .await
+            .iter()
+            .filter(|row| row.contains_key("pending"))
+            .count()
+    }
+
+    fn print_logs(&self) {
+        for function in self.lambda.functions() {
+            for line in self.lambda.logs(&function) {
+                eprintln!("{function}: {line}");
+            }
+        }
+    }
+
+    /// A call of the admin's API with every scope.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let token = self.info().admin_token.clone();
+        self.call_with(&token, method, path, body).await
+    }
+
+    pub async fn call_with(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.info().api_url))
+            .bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        read(request.send().await.expect("the API answers")).await
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Onboards a university over HTTP.
+    pub async fn onboard(&self, name: &str) -> Value {
+        let slug = name.to_lowercase().replace(' ', "-");
+        let body = json!({
+            "name": name,
+            "primary_email": format!("registrar@{slug}.example"),
+            "domain": format!("portal.{slug}.example"),
+            "storage_quota": 500_000_000_000_u64,
+        });
+        let (status, created) = self.post("/api/admin/universities", &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{created}");
+        created
+    }
+
+    /// Onboards a university and waits for its Stripe customer; both ids.
+    pub async fn onboarded(&self, name: &str) -> (UniversityId, String) {
+        let created = self.onboard(name).await;
+        self.settle().await;
+        let id = created["id"].as_str().expect("an id");
+        let (_, university) = self.get(&format!("/api/admin/universities/{id}")).await;
+        let customer = university["stripe_customer_id"]
+            .as_str()
+            .expect("a customer");
+        (id.parse().expect("an id"), customer.to_owned())
+    }
+
+    pub fn mails(&self) -> Vec<Mail> {
+        self.sendgrid.mails()
+    }
+
+    /// Posts a body to the Stripe webhook with this signature header.
+    pub async fn webhook_signed(
+        &self,
+        body: &[u8],
+        signature: Option<&str>,
+    ) -> (StatusCode, Value) {
+        let url = format!("{}/api/webhooks/stripe", self.info().api_url);
+        let mut request = self
+            .http
+            .post(url)
+            .header("content-type", "application/json");
+        if let Some(signature) = signature {
+            request = request.header("stripe-signature", signature);
+        }
+        read(
+            request
+                .body(body.to_vec())
+                .send()
+                .await
+                .expect("the API answers"),
+        )
+        .await
+    }
+
+    /// Posts a body to the Stripe webhook, signed as Stripe would.
+    pub async fn webhook(&self, body: &[u8]) -> (StatusCode, Value) {
+        let signature = self.signature(body, real_now());
+        self.webhook_signed(body, Some(&signature)).await
+    }
+
+    pub fn signature(&self, body: &[u8], at: Timestamp) -> String {
+        sign(&self.info().stripe_webhook_secret.clone().into(), body, at)
+    }
+
+    /// An open invoice, at Stripe and in our table, as billing will create it.
+    pub async fn invoice(
+        &self,
+        university: UniversityId,
+        customer: &str,
+        cents: i64,
+    ) -> (InvoiceId, String) {
+        let id = InvoiceId::from_uuid(Uuid::now_v7());
+        let form = format!(
+            "customer={customer}&metadata[university_id]={university}&metadata[invoice_id]={id}"
+        );
+        let made = self.stripe.create("invoices", &form).expect("an invoice");
+        let stripe_id = made["id"].as_str().expect("an id").to_owned();
+        let item = format!("customer={customer}&invoice={stripe_id}&amount={cents}&currency=usd");
+        self.stripe.create("invoiceitems", &item).expect("an item");
+        let open = self
+            .stripe
+            .create(&format!("invoices/{stripe_id}/finalize"), "")
+            .expect("finalized");
+        let now = real_now();
+        let invoice = Invoice {
+            id,
+            university_id: university,
+            subscription_id: None,
+            stripe_invoice_id: stripe_id.clone(),
+            number: open["number"].as_str().map(str::to_owned),
+            status: InvoiceStatus::Open,
+            amount_due: Money::new(cents, Currency::USD),
+            attempt_count: 0,
+            due_at: now,
+            paid_at: None,
+            hosted_invoice_url: open["hosted_invoice_url"].as_str().map(str::to_owned),
+            version: Version::FIRST,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut transaction = Transaction::new(&self.dynamo());
+        self.invoices().insert(&mut transaction, &invoice);
+        transaction.commit().await.expect("stored");
+        (id, stripe_id)
+    }
+
+    /// A subscription, at Stripe and in our table, as billing will create it.
+    pub async fn subscription(
+        &self,
+        university: UniversityId,
+        customer: &str,
+    ) -> (SubscriptionId, String) {
+        let id = SubscriptionId::from_uuid(Uuid::now_v7());
+        let price = self
+            .stripe
+            .create(
+                "prices",
+                "currency=usd&unit_amount=9900&recurring[interval]=month&product_data[name]=Campus",
+            )
+            .expect("a price");
+        let form = format!(
+            "customer={customer}&items[0][price]={}&payment_behavior=default_incomplete\
+             &metadata[university_id]={university}&metadata[subscription_id]={id}",
+            price["id"].as_str().expect("an id")
+        );
+        let made = self
+            .stripe
+            .create("subscriptions", &form)
+            .expect("a subscription");
+        let stripe_id = made["id"].as_str().expect("an id").to_owned();
+        let item = &made["items"]["data"][0];
+        let time = |value: &Value| {
+            Timestamp::from_second(value.as_i64().expect("a time")).expect("a time")
+        };
+        let now = real_now();
+        let subscription = Subscription {
+            id,
+            university_id: university,
+            stripe_subscription_id: stripe_id.clone(),
+            terms: Terms {
+                status: SubscriptionStatus::Incomplete,
+                stripe_price_id: price["id"].as_str().map(str::to_owned),
+                current_period_start: time(&item["current_period_start"]),
+                current_period_end: time(&item["current_period_end"]),
+                cancel_at_period_end: false,
+            },
+            reported_at: time(&made["created"]),
+            version: Version::FIRST,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut transaction = Transaction::new(&self.dynamo());
+        self.subscriptions().insert(&mut transaction, &subscription);
+        transaction.commit().await.expect("stored");
+        (id, stripe_id)
+    }
+
+    pub fn invoices(&self) -> Invoices {
+        Invoices::new(&self.dynamo(), self.name("invoices"))
+    }
+
+    pub fn subscriptions(&self) -> Subscriptions {
+        Subscriptions::new(&self.dynamo(), self.name("subscriptions"))
+    }
+
+    pub async fn stored_invoice(&self, university: UniversityId, id: InvoiceId) -> Invoice {
+        self.invoices()
+            .get(university, id)
+            .await
+            .expect("read")
+            .expect("there")
+    }
+
+    pub async fn payments(&self, university: UniversityId) -> Vec<Payment> {
+        let payments = Payments::new(&self.dynamo(), self.name("payments"));
+        payments.of_university(university).await.expect("read")
+    }
+
+    /// Every row of a table, raw.
+    pub async fn rows(
+        &self,
+        table: &str,
+    ) -> Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>> {
+        let scanned = self
+            .dynamo()
+            .scan()
+            .table_name(self.name(table))
+            .consistent_read(true)
+            .send()
+            .await;
+        scanned.expect("scanned").items.unwrap_or_default()
+    }
+
+    /// The types of the events that were raised about a university, oldest first.
+    pub async fn events(&self, university: UniversityId) -> Vec<String> {
+        let mut events: Vec<Value> = self
+            .rows("outbox")
+            .await
+            .iter()
+            .filter_map(|row| serde_json::from_str(row.get("detail")?.as_s().ok()?).ok())
+            .filter(|event: &Value| event["university_id"] == university.to_string())
+            .collect();
+        let order = |event: &Value| {
+            let version = event["aggregate_version"].as_u64();
+            (event["occurred_at"].as_str().map(str::to_owned), version)
+        };
+        events.sort_by_key(order);
+        events
+            .iter()
+            .filter_map(|event| event["type"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// The types in a university's history, newest first.
+    pub async fn activity(&self, university: UniversityId) -> Vec<String> {
+        let (status, page) = self
+            .get(&format!(
+                "/api/admin/universities/{university}/activity?limit=100"
+            ))
+            .await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let lines = page["data"].as_array().expect("a list");
+        lines
+            .iter()
+            .filter_map(|line| line["type"].as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+/// The functions' own clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what real processes compare with"
+)]
+pub fn real_now() -> Timestamp {
+    Timestamp::now()
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let body = response.bytes().await.expect("a body");
+    let value = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    (status, value)
+}
