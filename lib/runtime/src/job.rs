@@ -29,7 +29,7 @@ pub fn run<C, E: Fault>(
         let (cx, handle) = (&cx, &handle);
         lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
             let scheduled_at = event.payload.time;
-            match handle(cx, scheduled_at).await {
+            match Box::pin(handle(cx, scheduled_at)).await {
                 Ok(()) => {
                     tracing::info!(target: "bitflow", %scheduled_at, "job done");
                     Ok(())

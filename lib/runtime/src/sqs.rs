@@ -67,7 +67,7 @@ async fn batch<C, E: Fault>(
             correlation_id = tracing::field::Empty,
         );
         async move {
-            let outcome = AssertUnwindSafe(handle(cx, message)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(Box::pin(handle(cx, message))).catch_unwind().await;
             match outcome {
                 Ok(Ok(())) => {
                     tracing::info!(target: "bitflow", "message handled");

@@ -38,7 +38,8 @@ pub(crate) fn start<C>(
                 return ExitCode::FAILURE;
             }
         };
-        match serve(new(&config)).await {
+        // Boxed: a function's whole future, nested, would be too deep a type to compile.
+        match Box::pin(serve(new(&config))).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(target: "bitflow", error = %error, "the function stopped");

@@ -57,7 +57,10 @@ async fn batch<C, E: Fault>(
     records: &[Record],
     handle: &impl AsyncFn(&C, &[Record]) -> Vec<Result<(), E>>,
 ) -> Answer {
-    let Ok(outcomes) = AssertUnwindSafe(handle(cx, records)).catch_unwind().await else {
+    let Ok(outcomes) = AssertUnwindSafe(Box::pin(handle(cx, records)))
+        .catch_unwind()
+        .await
+    else {
         tracing::error!(target: "bitflow", "the handler panicked; the batch is given back");
         return Answer::from(records.first());
     };

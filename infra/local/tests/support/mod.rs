@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A stack on free ports that keeps nothing.
-pub struct TestStack {
+pub(crate) struct TestStack {
     stack: Stack,
     http: reqwest::Client,
 }
@@ -42,7 +42,7 @@ impl Deref for TestStack {
 }
 
 /// The functions' binaries, built once for each test binary.
-pub fn binaries() -> BTreeMap<String, PathBuf> {
+pub(crate) fn binaries() -> BTreeMap<String, PathBuf> {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     BUILT
         .get_or_init(|| functions::build().expect("the functions build"))
@@ -50,7 +50,7 @@ pub fn binaries() -> BTreeMap<String, PathBuf> {
 }
 
 impl TestStack {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let settings = Settings {
             ports: Ports::default(),
             template: functions::workspace().join("template.yaml"),
@@ -66,7 +66,7 @@ impl TestStack {
     }
 
     /// Waits until nothing is going on any more.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         if let Err(pending) = self.stack.settle().await {
             self.print_logs();
             panic!("the stack did not settle: {pending:#?}");
@@ -74,7 +74,7 @@ impl TestStack {
     }
 
     /// Settles, and sees to it that nothing is left: no message, no dead letter, no event.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.settle().await;
         let dead = self.sqs.dead_letters();
         if !dead.is_empty() {
@@ -86,7 +86,7 @@ impl TestStack {
     }
 
     /// The same, but these dead-letter queues are expected to hold one message each.
-    pub async fn finish_with_dead_letters(self, expected: &[&str]) {
+    pub(crate) async fn finish_with_dead_letters(self, expected: &[&str]) {
         self.settle().await;
         let dead: Vec<_> = self
             .sqs
@@ -116,7 +116,7 @@ impl TestStack {
     }
 
     /// A call of the admin's API with every scope.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -126,7 +126,7 @@ impl TestStack {
         self.call_with(&token, method, path, body).await
     }
 
-    pub async fn call_with(
+    pub(crate) async fn call_with(
         &self,
         token: &str,
         method: Method,
@@ -143,16 +143,16 @@ impl TestStack {
         read(request.send().await.expect("the API answers")).await
     }
 
-    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         self.call(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.call(Method::POST, path, Some(body)).await
     }
 
     /// Onboards a university over HTTP.
-    pub async fn onboard(&self, name: &str) -> Value {
+    pub(crate) async fn onboard(&self, name: &str) -> Value {
         let slug = name.to_lowercase().replace(' ', "-");
         let body = json!({
             "name": name,
@@ -166,7 +166,7 @@ impl TestStack {
     }
 
     /// Onboards a university and waits for its Stripe customer; both ids.
-    pub async fn onboarded(&self, name: &str) -> (UniversityId, String) {
+    pub(crate) async fn onboarded(&self, name: &str) -> (UniversityId, String) {
         let created = self.onboard(name).await;
         self.settle().await;
         let id = created["id"].as_str().expect("an id");
@@ -177,12 +177,12 @@ impl TestStack {
         (id.parse().expect("an id"), customer.to_owned())
     }
 
-    pub fn mails(&self) -> Vec<Mail> {
+    pub(crate) fn mails(&self) -> Vec<Mail> {
         self.sendgrid.mails()
     }
 
     /// Posts a body to the Stripe webhook with this signature header.
-    pub async fn webhook_signed(
+    pub(crate) async fn webhook_signed(
         &self,
         body: &[u8],
         signature: Option<&str>,
@@ -206,17 +206,17 @@ impl TestStack {
     }
 
     /// Posts a body to the Stripe webhook, signed as Stripe would.
-    pub async fn webhook(&self, body: &[u8]) -> (StatusCode, Value) {
+    pub(crate) async fn webhook(&self, body: &[u8]) -> (StatusCode, Value) {
         let signature = self.signature(body, real_now());
         self.webhook_signed(body, Some(&signature)).await
     }
 
-    pub fn signature(&self, body: &[u8], at: Timestamp) -> String {
+    pub(crate) fn signature(&self, body: &[u8], at: Timestamp) -> String {
         sign(&self.info().stripe_webhook_secret.clone().into(), body, at)
     }
 
     /// An open invoice, at Stripe and in our table, as billing will create it.
-    pub async fn invoice(
+    pub(crate) async fn invoice(
         &self,
         university: UniversityId,
         customer: &str,
@@ -258,7 +258,7 @@ impl TestStack {
     }
 
     /// A subscription, at Stripe and in our table, as billing will create it.
-    pub async fn subscription(
+    pub(crate) async fn subscription(
         &self,
         university: UniversityId,
         customer: &str,
@@ -308,15 +308,15 @@ impl TestStack {
         (id, stripe_id)
     }
 
-    pub fn invoices(&self) -> Invoices {
+    pub(crate) fn invoices(&self) -> Invoices {
         Invoices::new(&self.dynamo(), self.name("invoices"))
     }
 
-    pub fn subscriptions(&self) -> Subscriptions {
+    pub(crate) fn subscriptions(&self) -> Subscriptions {
         Subscriptions::new(&self.dynamo(), self.name("subscriptions"))
     }
 
-    pub async fn stored_invoice(&self, university: UniversityId, id: InvoiceId) -> Invoice {
+    pub(crate) async fn stored_invoice(&self, university: UniversityId, id: InvoiceId) -> Invoice {
         self.invoices()
             .get(university, id)
             .await
@@ -324,13 +324,13 @@ impl TestStack {
             .expect("there")
     }
 
-    pub async fn payments(&self, university: UniversityId) -> Vec<Payment> {
+    pub(crate) async fn payments(&self, university: UniversityId) -> Vec<Payment> {
         let payments = Payments::new(&self.dynamo(), self.name("payments"));
         payments.of_university(university).await.expect("read")
     }
 
     /// Every row of a table, raw.
-    pub async fn rows(
+    pub(crate) async fn rows(
         &self,
         table: &str,
     ) -> Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>> {
@@ -345,7 +345,7 @@ impl TestStack {
     }
 
     /// The types of the events that were raised about a university, oldest first.
-    pub async fn events(&self, university: UniversityId) -> Vec<String> {
+    pub(crate) async fn events(&self, university: UniversityId) -> Vec<String> {
         let mut events: Vec<Value> = self
             .rows("outbox")
             .await
@@ -365,7 +365,7 @@ impl TestStack {
     }
 
     /// The types in a university's history, newest first.
-    pub async fn activity(&self, university: UniversityId) -> Vec<String> {
+    pub(crate) async fn activity(&self, university: UniversityId) -> Vec<String> {
         let (status, page) = self
             .get(&format!(
                 "/api/admin/universities/{university}/activity?limit=100"
@@ -385,7 +385,7 @@ impl TestStack {
     clippy::disallowed_methods,
     reason = "what real processes compare with"
 )]
-pub fn real_now() -> Timestamp {
+pub(crate) fn real_now() -> Timestamp {
     Timestamp::now()
 }
 
