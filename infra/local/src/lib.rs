@@ -7,10 +7,12 @@
 
 pub mod aws;
 pub mod clock;
+pub mod demo;
 pub mod functions;
 pub mod http_api;
 pub mod lambda;
 pub mod progress;
+pub mod remote;
 pub mod scheduler;
 pub mod simulators;
 pub mod stack;

@@ -1,2 +1,247 @@
-//! `cargo local`.
-fn main() {}
+//! `cargo local`: the whole cloud of `template.yaml` on a laptop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bitflow_local::stack::{Info, Ports, Settings, Stack, StartError};
+use bitflow_local::{demo, functions, remote};
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs the Bitflow backend and everything it needs on this machine. Without a command: until
+/// Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    up: Up,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// Forget what was kept from earlier runs.
+    #[arg(long)]
+    reset: bool,
+    /// Keep nothing, and touch nothing that was kept.
+    #[arg(long)]
+    ephemeral: bool,
+    /// Write what a client needs to know, as JSON, once everything answers.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+    /// Folder for what is kept between runs.
+    #[arg(long, value_name = "PATH", global = true)]
+    data: Option<PathBuf>,
+    /// Port of the HTTP API.
+    #[arg(long, default_value_t = Ports::KNOWN.api)]
+    api_port: u16,
+    /// Port of the AWS endpoint.
+    #[arg(long, default_value_t = Ports::KNOWN.aws)]
+    aws_port: u16,
+    /// Port of the Lambda invoke endpoint.
+    #[arg(long, default_value_t = Ports::KNOWN.lambda)]
+    lambda_port: u16,
+    /// Port of Stripe.
+    #[arg(long, default_value_t = Ports::KNOWN.stripe)]
+    stripe_port: u16,
+    /// Port of SendGrid and its mailbox.
+    #[arg(long, default_value_t = Ports::KNOWN.mailbox)]
+    mailbox_port: u16,
+    /// Port of the sample university portal.
+    #[arg(long, default_value_t = Ports::KNOWN.portal)]
+    portal_port: u16,
+    /// Port of the Pusher server.
+    #[arg(long, default_value_t = Ports::KNOWN.pusher)]
+    pusher_port: u16,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A tour: onboards a university, bills it, and shows what follows. Starts a stack of its own
+    /// where none is running.
+    Demo,
+    /// Prints an admin token for the running stack.
+    Token {
+        /// The scopes it has; all of them by default.
+        #[arg(long, value_delimiter = ',')]
+        scopes: Vec<String>,
+    },
+    /// Invokes a function of the running stack with an event.
+    Invoke {
+        /// Its name, e.g. `stripe-webhook`.
+        function: String,
+        /// A file with the event, e.g. one below `events/`.
+        event: PathBuf,
+    },
+    /// Runs a scheduled job of the running stack as if it were due.
+    Fire {
+        /// Its name, e.g. `sweep-outbox-job`.
+        job: String,
+        /// The time it is due.
+        #[arg(long, value_name = "TIME")]
+        at: Timestamp,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("warn"))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let cli = Cli::parse();
+    let data = cli
+        .up
+        .data
+        .clone()
+        .unwrap_or_else(|| functions::workspace().join(".bitflow-local"));
+    let done = match cli.command {
+        None => up(&cli.up, data).await,
+        Some(Command::Demo) => tour(data).await,
+        Some(Command::Token { scopes }) => remote::token(&data, &scopes),
+        Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
+        Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo local: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
+    let functions = functions::build().map_err(|error| error.to_string())?;
+    if up.reset && !up.ephemeral && data.exists() {
+        std::fs::remove_dir_all(&data)
+            .map_err(|error| format!("{} could not be removed: {error}", data.display()))?;
+    }
+    let settings = Settings {
+        ports: Ports {
+            api: up.api_port,
+            aws: up.aws_port,
+            lambda: up.lambda_port,
+            stripe: up.stripe_port,
+            mailbox: up.mailbox_port,
+            portal: up.portal_port,
+            pusher: up.pusher_port,
+        },
+        template: functions::workspace().join("template.yaml"),
+        functions,
+        data: (!up.ephemeral).then(|| data.clone()),
+        follow_schedules: true,
+    };
+    let stack = Stack::start(settings)
+        .await
+        .map_err(|error| explain(&error))?;
+    let ready = serde_json::to_string_pretty(stack.info()).map_err(|error| error.to_string())?;
+    if !up.ephemeral {
+        remote::announce(&data, &ready)?;
+    }
+    if let Some(path) = &up.ready_file {
+        remote::write(path, &ready)?;
+    }
+    println!("{}", greeting(stack.info()));
+    run_until_stopped(&stack).await?;
+    if !up.ephemeral {
+        remote::withdraw(&data);
+    }
+    stack
+        .shutdown()
+        .await
+        .map_err(|error| format!("the state was not kept: {error}"))
+}
+
+/// Keeps the state as it changes, until Ctrl-C or SIGTERM.
+async fn run_until_stopped(stack: &Stack) -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| error.to_string());
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
+    let mut changes = stack.changes();
+    let mut saving = tokio::time::interval(std::time::Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = saving.tick() => {
+                if changes.has_changed().unwrap_or(false) {
+                    changes.borrow_and_update();
+                    stack.save().map_err(|error| format!("the state was not kept: {error}"))?;
+                }
+            }
+        }
+    }
+}
+
+async fn tour(data: PathBuf) -> Result<(), String> {
+    if let Some(info) = remote::running(&data).await {
+        println!("Touring the stack that is running at {}.\n", info.api_url);
+        return demo::run(&info).await;
+    }
+    let functions = functions::build().map_err(|error| error.to_string())?;
+    let started = std::time::Instant::now();
+    let settings = Settings {
+        ports: Ports::default(),
+        template: functions::workspace().join("template.yaml"),
+        functions,
+        data: None,
+        follow_schedules: true,
+    };
+    let stack = Stack::start(settings)
+        .await
+        .map_err(|error| explain(&error))?;
+    println!(
+        "No stack is running: started one for the tour in {} ms.\n",
+        started.elapsed().as_millis()
+    );
+    let toured = demo::run(stack.info()).await;
+    let stopped = stack.shutdown().await.map_err(|error| error.to_string());
+    toured.and(stopped)
+}
+
+/// An error and what it follows from, in one line each.
+fn explain(error: &StartError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn greeting(info: &Info) -> String {
+    format!(
+        "\
+The stack is up. Ctrl-C stops it.
+
+  HTTP API          {}
+  AWS endpoint      {}
+  Lambda invoke     {}
+  Stripe            {}
+  Mailbox           {}
+  Sample portal     {}
+  Pusher            http://{}:{}
+
+An admin token, good for a day:
+
+  {}
+",
+        info.api_url,
+        info.aws_url,
+        info.lambda_url,
+        info.stripe_url,
+        info.mailbox_url,
+        info.portal_url,
+        info.pusher.host,
+        info.pusher.port,
+        info.admin_token
+    )
+}

@@ -181,7 +181,7 @@ impl Scheduler {
 }
 
 /// The `Input`, with Scheduler's context attributes filled in.
-fn input(schedule: &Schedule, at: Timestamp) -> Bytes {
+pub(crate) fn input(schedule: &Schedule, at: Timestamp) -> Bytes {
     let input = schedule.input.as_deref().unwrap_or("{}");
     let execution = uuid::Uuid::new_v4().to_string();
     let filled = input

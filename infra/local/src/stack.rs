@@ -45,6 +45,8 @@ pub struct Ports {
     pub mailbox: u16,
     /// The sample university portal.
     pub portal: u16,
+    /// The Pusher server.
+    pub pusher: u16,
 }
 
 impl Ports {
@@ -56,6 +58,7 @@ impl Ports {
         stripe: 12111,
         mailbox: 8025,
         portal: 8000,
+        pusher: 6001,
     };
 }
 
@@ -89,12 +92,29 @@ pub struct Info {
     pub mailbox_url: String,
     /// The sample university portal.
     pub portal_url: String,
+    /// The Pusher server and its one app.
+    pub pusher: PusherInfo,
     /// A token with every scope.
     pub admin_token: String,
     /// What Stripe's webhooks are signed with.
     pub stripe_webhook_secret: String,
     /// For AWS clients.
     pub aws: AwsInfo,
+}
+
+/// For Pusher clients.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PusherInfo {
+    /// Where it listens.
+    pub host: String,
+    /// The port, without TLS.
+    pub port: u16,
+    /// The app's id.
+    pub app_id: String,
+    /// The app's key.
+    pub key: String,
+    /// The app's secret.
+    pub secret: String,
 }
 
 /// For AWS clients.
@@ -187,16 +207,17 @@ pub struct Stack {
     _scratch: Option<TempDir>,
 }
 
-const STACK_NAME: &str = "bitflow-local";
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
-const AUDIENCE: &str = "bitflow-admin";
-const STRIPE_SECRET: &str = "sk_test_local";
+pub(crate) const STACK_NAME: &str = "bitflow-local";
+pub(crate) const ACCOUNT: &str = "000000000000";
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const AUDIENCE: &str = "bitflow-admin";
+pub(crate) const STRIPE_SECRET: &str = "sk_test_local";
 const STRIPE_WEBHOOK_SECRET: &str = "whsec_local";
 const SENDGRID_API_KEY: &str = "SG.local";
+const PUSHER: (&str, &str, &str) = ("local", "local-key", "local-secret");
 
 /// Every scope that a route of the design asks for.
-const ALL_SCOPES: [&str; 8] = [
+pub(crate) const ALL_SCOPES: [&str; 8] = [
     "universities:read",
     "universities:write",
     "billing:read",
@@ -223,30 +244,41 @@ impl Stack {
         let stripe = listen(ports.stripe, "Stripe", "stripe-port").await?;
         let mailbox = listen(ports.mailbox, "the mailbox", "mailbox-port").await?;
         let portal = listen(ports.portal, "the sample university portal", "portal-port").await?;
-        let api_url = url_of(&api)?;
-        let identity = Identity {
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
-            access_key_id: "AKIALOCALLOCALLOCAL1".to_owned(),
-            secret_access_key: "local-secret-access-key".to_owned(),
-            aws_url: url_of(&aws)?,
-        };
-        let issuer_url = format!("{api_url}/_issuer");
-        let model = template::read(
-            &settings.template,
-            &template_settings(
-                &identity,
-                &api_url,
-                &issuer_url,
-                &url_of(&stripe)?,
-                &url_of(&mailbox)?,
-            ),
-        )?;
-
+        let pusher = listen(ports.pusher, "the Pusher server", "pusher-port").await?;
         let data = settings.data.as_deref();
         if let Some(folder) = data {
             std::fs::create_dir_all(folder.join("logs")).map_err(open("the data folder"))?;
         }
+        let api_url = url_of(&api)?;
+        let issuer = Issuer::new(format!("{api_url}/_issuer"), AUDIENCE.to_owned(), data)?;
+        let (app_id, key, secret) = PUSHER;
+        let pusher_address = pusher.local_addr().map_err(open("the Pusher server"))?;
+        let info = Info {
+            aws_url: url_of(&aws)?,
+            lambda_url: url_of(&invoke)?,
+            stripe_url: url_of(&stripe)?,
+            mailbox_url: url_of(&mailbox)?,
+            portal_url: url_of(&portal)?,
+            pusher: PusherInfo {
+                host: pusher_address.ip().to_string(),
+                port: pusher_address.port(),
+                app_id: app_id.to_owned(),
+                key: key.to_owned(),
+                secret: secret.to_owned(),
+            },
+            admin_token: issuer.mint(&admin(&ALL_SCOPES), clock.now()),
+            stripe_webhook_secret: STRIPE_WEBHOOK_SECRET.to_owned(),
+            aws: AwsInfo {
+                region: REGION.to_owned(),
+                access_key_id: "AKIALOCALLOCALLOCAL1".to_owned(),
+                secret_access_key: "local-secret-access-key".to_owned(),
+            },
+            api_url,
+        };
+        let identity = info.identity();
+        let api_url = info.api_url.clone();
+        let model = template::read(&settings.template, &template_settings(&identity, &info))?;
+
         let scratch = match data {
             Some(_) => None,
             None => Some(TempDir::new().map_err(open("a scratch folder"))?),
@@ -305,7 +337,6 @@ impl Stack {
             s3: s3::open(&model.buckets, &files, &identity)?,
             http: reqwest::Client::new(),
         };
-        let issuer = Issuer::new(issuer_url, AUDIENCE.to_owned(), data)?;
         let host = api_url.trim_start_matches("http://").to_owned();
         let http_api = HttpApi::new(&model, issuer.clone(), lambda.clone(), clock.clone(), host);
         let stripe = StripeSim::start(
@@ -333,7 +364,6 @@ impl Stack {
         .map_err(open("the mailbox"))?;
         let portal = PortalSim::start(portal, api_url.clone(), progress.clone())
             .map_err(open("the sample university portal"))?;
-        let lambda_url = url_of(&invoke)?;
         let mut servers = vec![
             serve(
                 aws,
@@ -355,21 +385,6 @@ impl Stack {
             scheduler.run();
         }
         servers.push(tokio::spawn(sweep(dynamodb.clone())));
-        let info = Info {
-            api_url,
-            aws_url: identity.aws_url.clone(),
-            lambda_url,
-            stripe_url: stripe.url().to_owned(),
-            mailbox_url: sendgrid.url().to_owned(),
-            portal_url: portal.url().to_owned(),
-            admin_token: issuer.mint(&admin(&ALL_SCOPES), clock.now()),
-            stripe_webhook_secret: STRIPE_WEBHOOK_SECRET.to_owned(),
-            aws: AwsInfo {
-                region: identity.region,
-                access_key_id: identity.access_key_id,
-                secret_access_key: identity.secret_access_key,
-            },
-        };
         Ok(Self {
             info,
             prefix: STACK_NAME.to_owned(),
@@ -411,25 +426,7 @@ impl Stack {
 
     /// A client of the stack's DynamoDB.
     pub fn dynamo(&self) -> aws_sdk_dynamodb::Client {
-        let AwsInfo {
-            region,
-            access_key_id,
-            secret_access_key,
-        } = &self.info.aws;
-        let credentials = Credentials::new(
-            access_key_id,
-            secret_access_key,
-            None,
-            None,
-            "bitflow-local",
-        );
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.clone()))
-            .credentials_provider(credentials)
-            .endpoint_url(&self.info.aws_url)
-            .build();
-        aws_sdk_dynamodb::Client::from_conf(config)
+        dynamo(&self.info.aws, &self.info.aws_url)
     }
 
     /// What is still going on.
@@ -506,6 +503,42 @@ impl Stack {
     }
 }
 
+impl Info {
+    /// Who and where the stack says it is.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            region: self.aws.region.clone(),
+            account: ACCOUNT.to_owned(),
+            access_key_id: self.aws.access_key_id.clone(),
+            secret_access_key: self.aws.secret_access_key.clone(),
+            aws_url: self.aws_url.clone(),
+        }
+    }
+}
+
+/// A client of a stack's DynamoDB.
+pub(crate) fn dynamo(aws: &AwsInfo, aws_url: &str) -> aws_sdk_dynamodb::Client {
+    let AwsInfo {
+        region,
+        access_key_id,
+        secret_access_key,
+    } = aws;
+    let credentials = Credentials::new(
+        access_key_id,
+        secret_access_key,
+        None,
+        None,
+        "bitflow-local",
+    );
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.clone()))
+        .credentials_provider(credentials)
+        .endpoint_url(aws_url)
+        .build();
+    aws_sdk_dynamodb::Client::from_conf(config)
+}
+
 /// A grant for an admin of the local stack.
 pub fn admin(scopes: &[&str]) -> Grant {
     Grant {
@@ -517,18 +550,14 @@ pub fn admin(scopes: &[&str]) -> Grant {
     }
 }
 
-fn template_settings(
-    identity: &Identity,
-    api_url: &str,
-    issuer_url: &str,
-    stripe_url: &str,
-    mailbox_url: &str,
-) -> template::Settings {
+/// What the template is read for: this stack's addresses and secrets.
+pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::Settings {
+    let issuer_url = format!("{}/_issuer", info.api_url);
     let parameters = [
-        ("JwtIssuer", issuer_url),
+        ("JwtIssuer", issuer_url.as_str()),
         ("JwtAudience", AUDIENCE),
-        ("StripeApiBase", stripe_url),
-        ("SendGridApiBase", mailbox_url),
+        ("StripeApiBase", &info.stripe_url),
+        ("SendGridApiBase", &info.mailbox_url),
     ];
     let secrets = [
         ("bitflow/stripe", "secret", STRIPE_SECRET),
@@ -541,7 +570,7 @@ fn template_settings(
         region: identity.region.clone(),
         account: identity.account.clone(),
         aws_url: identity.aws_url.clone(),
-        api_url: owned(api_url),
+        api_url: info.api_url.clone(),
         parameters: parameters
             .map(|(name, value)| (owned(name), owned(value)))
             .into(),
