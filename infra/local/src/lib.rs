@@ -13,6 +13,7 @@ pub mod http_api;
 pub mod lambda;
 pub mod progress;
 pub mod remote;
+pub mod samples;
 pub mod scheduler;
 pub mod simulators;
 pub mod stack;

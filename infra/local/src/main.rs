@@ -76,6 +76,12 @@ enum Command {
         /// A file with the event, e.g. one below `events/`.
         event: PathBuf,
     },
+    /// Prints a sample event as `invoke` would send it: a Stripe webhook's is signed anew, since a
+    /// signature is good for five minutes.
+    Sample {
+        /// A file below `events/`.
+        event: PathBuf,
+    },
     /// Runs a scheduled job of the running stack as if it were due.
     Fire {
         /// Its name, e.g. `sweep-outbox-job`.
@@ -104,6 +110,7 @@ async fn main() -> ExitCode {
         Some(Command::Demo) => tour(data).await,
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
+        Some(Command::Sample { event }) => remote::print_sample(&data, &event),
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
     };
     match done {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::functions::workspace;
 use crate::http_api::jwt::Issuer;
+use crate::samples::sign_anew;
 use crate::stack::{ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, template_settings};
 use crate::template::{self, model::Trigger};
 
@@ -57,11 +58,30 @@ pub fn token(data: &Path, scopes: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Invokes a function with the event in a file, and prints its answer.
+/// Invokes a function with the event in a file (signed anew, where it is a Stripe webhook's), and
+/// prints its answer.
 pub async fn invoke(data: &Path, function: &str, event: &Path) -> Result<(), String> {
-    let payload = std::fs::read(event)
-        .map_err(|error| format!("{} could not be read: {error}", event.display()))?;
-    call(&announced(data)?, function, payload).await
+    let info = announced(data)?;
+    let event = sample(&info, event)?;
+    call(&info, function, event.to_string().into()).await
+}
+
+/// Prints the event in a file, signed anew, for other clients.
+pub fn print_sample(data: &Path, event: &Path) -> Result<(), String> {
+    println!("{}", sample(&announced(data)?, event)?);
+    Ok(())
+}
+
+fn sample(info: &Info, event: &Path) -> Result<Value, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", event.display());
+    let text = std::fs::read(event).map_err(|error| wrong(&error))?;
+    let mut event = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+    sign_anew(
+        &mut event,
+        &info.stripe_webhook_secret.clone().into(),
+        now(),
+    );
+    Ok(event)
 }
 
 /// Invokes a job with what its schedule would send at `at`, and prints its answer.

@@ -28,6 +28,7 @@ use crate::simulators::portal::PortalSim;
 use crate::simulators::sendgrid::{self, SendGridSim};
 use crate::simulators::stripe::{self, StripeSim};
 use crate::storage::Storage;
+use crate::template::model::Model;
 use crate::template::{self, ReadError};
 
 /// Where things listen; 0 for any free port.
@@ -184,7 +185,7 @@ pub enum StartError {
 /// A running stack.
 pub struct Stack {
     info: Info,
-    prefix: String,
+    model: Model,
     /// The functions.
     pub lambda: Lambda,
     /// The queues.
@@ -387,7 +388,7 @@ impl Stack {
         servers.push(tokio::spawn(sweep(dynamodb.clone())));
         Ok(Self {
             info,
-            prefix: STACK_NAME.to_owned(),
+            model,
             lambda,
             sqs,
             dynamodb,
@@ -409,6 +410,11 @@ impl Stack {
         &self.info
     }
 
+    /// What the template declares.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// The stack's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -420,8 +426,9 @@ impl Stack {
     }
 
     /// The physical name of a table, queue or function, by its name in the design.
+    #[expect(clippy::unused_self, reason = "a name is a stack's")]
     pub fn name(&self, name: &str) -> String {
-        format!("{}-{name}", self.prefix)
+        format!("{STACK_NAME}-{name}")
     }
 
     /// A client of the stack's DynamoDB.
