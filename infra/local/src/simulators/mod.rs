@@ -1,5 +1,6 @@
 //! The vendors, as their documentation says they behave.
 
+pub mod hold;
 pub mod portal;
 pub mod sendgrid;
 pub mod stripe;

@@ -114,8 +114,12 @@ impl Sqs {
             let now = self.inner.clock.now();
             let (received, dead) =
                 self.with(queue, |queue| queue.receive(most, visibility, now))?;
+            let buried = !dead.is_empty();
             for (target, message) in dead {
                 self.with(&target, |queue| queue.take_in(message, now))?;
+            }
+            if buried {
+                self.inner.progress.touch();
             }
             if !received.is_empty() || wait.is_zero() {
                 self.inner.progress.touch();

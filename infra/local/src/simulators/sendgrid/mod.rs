@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::hold::Held;
 use crate::clock::Clock;
 use crate::progress::Progress;
 use crate::storage::Storage;
@@ -44,6 +45,7 @@ pub struct SendGridSim {
 struct Inner {
     mails: Mutex<Vec<Mail>>,
     failures: Mutex<Vec<Failure>>,
+    held: Mutex<Option<Held>>,
     settings: Settings,
     url: String,
     server: Mutex<Option<JoinHandle<()>>>,
@@ -90,6 +92,7 @@ impl SendGridSim {
         let inner = Inner {
             mails: Mutex::new(mails),
             failures: Mutex::default(),
+            held: Mutex::default(),
             settings,
             url,
             server: Mutex::default(),
@@ -130,6 +133,13 @@ impl SendGridSim {
             .lock()
             .expect("no holder panics")
             .push(failure);
+    }
+
+    /// The next request is held before it takes effect.
+    pub fn hold_next(&self) -> Held {
+        let held = Held::new();
+        *self.inner.held.lock().expect("no holder panics") = Some(held.clone());
+        held
     }
 
     /// Keeps the mails.
@@ -188,6 +198,10 @@ impl SendGridSim {
 }
 
 async fn send(State(sim): State<SendGridSim>, headers: HeaderMap, body: Bytes) -> Response {
+    let held = sim.inner.held.lock().expect("no holder panics").take();
+    if let Some(held) = held {
+        held.wait().await;
+    }
     let failure = {
         let mut failures = sim.inner.failures.lock().expect("no holder panics");
         (!failures.is_empty()).then(|| failures.remove(0))

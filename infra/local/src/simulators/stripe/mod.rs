@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::hold::Held;
 use crate::clock::Clock;
 use crate::progress::{Pending, Progress};
 use crate::storage::Storage;
@@ -78,6 +79,7 @@ struct Inner {
 struct Controls {
     requests: Vec<Received>,
     failures: Vec<Failure>,
+    held: Option<(String, Held)>,
 }
 
 /// A request that was received.
@@ -160,6 +162,13 @@ impl StripeSim {
     /// The next request that fits is answered so.
     pub fn fail_next(&self, failure: Failure) {
         self.controls().failures.push(failure);
+    }
+
+    /// The next request whose path begins so takes effect, but its answer is held.
+    pub fn hold_answer(&self, path: &str) -> Held {
+        let held = Held::new();
+        self.controls().held = Some((path.to_owned(), held.clone()));
+        held
     }
 
     /// Webhooks come in this shape from now on.

@@ -88,6 +88,15 @@ async fn serve(Shared(sim): Shared<StripeSim>, request: Request) -> Response {
         }
         None => handle(&sim, &asked),
     };
+    let held = {
+        let mut controls = sim.controls();
+        controls
+            .held
+            .take_if(|(begins, _)| path.starts_with(begins.as_str()))
+    };
+    if let Some((_, held)) = held {
+        held.wait().await;
+    }
     let request_id = State::new_id("req");
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response
