@@ -426,7 +426,6 @@ impl Stack {
     }
 
     /// The physical name of a table, queue or function, by its name in the design.
-    #[expect(clippy::unused_self, reason = "a name is a stack's")]
     pub fn name(&self, name: &str) -> String {
         format!("{STACK_NAME}-{name}")
     }

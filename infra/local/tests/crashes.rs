@@ -1,5 +1,7 @@
 //! Processes that die, vendors that fail: after redelivery it is as if nothing had happened.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may")]
+
 mod support;
 
 use bitflow_local::simulators::{sendgrid, stripe};

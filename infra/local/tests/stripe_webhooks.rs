@@ -347,5 +347,5 @@ fn held(stack: &TestStack, kind: &str) -> String {
         .iter()
         .find(|event| event["type"] == kind)
         .unwrap_or_else(|| panic!("no {kind}"));
-    event["id"].as_str().unwrap().to_owned()
+    event["id"].as_str().expect("an id").to_owned()
 }
