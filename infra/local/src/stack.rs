@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use bitflow_realtime::auth::App;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -25,6 +26,7 @@ use crate::lambda::{self, Lambda, invoke_api};
 use crate::progress::{Pending, Progress};
 use crate::scheduler::{ExpressionError, Scheduler};
 use crate::simulators::portal::PortalSim;
+use crate::simulators::pusher::PusherSim;
 use crate::simulators::sendgrid::{self, SendGridSim};
 use crate::simulators::stripe::{self, StripeSim};
 use crate::storage::Storage;
@@ -200,6 +202,8 @@ pub struct Stack {
     pub sendgrid: SendGridSim,
     /// The sample university portal.
     pub portal: PortalSim,
+    /// Pusher.
+    pub pusher: PusherSim,
     issuer: Issuer,
     clock: Clock,
     progress: Progress,
@@ -365,6 +369,12 @@ impl Stack {
         .map_err(open("the mailbox"))?;
         let portal = PortalSim::start(portal, api_url.clone(), progress.clone())
             .map_err(open("the sample university portal"))?;
+        let app = App {
+            id: app_id.to_owned(),
+            key: key.to_owned(),
+            secret: secret.to_owned().into(),
+        };
+        let pusher = PusherSim::start(pusher, app);
         let mut servers = vec![
             serve(
                 aws,
@@ -396,6 +406,7 @@ impl Stack {
             stripe,
             sendgrid,
             portal,
+            pusher,
             issuer,
             clock,
             progress,
@@ -501,6 +512,7 @@ impl Stack {
         self.lambda.shutdown().await;
         self.sendgrid.shutdown();
         self.portal.shutdown();
+        self.pusher.shutdown();
         for server in &self.servers {
             server.abort();
         }

@@ -42,12 +42,13 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
 
-/// Decimals of a currency as Stripe counts its minor unit.
-/// <https://docs.stripe.com/currencies#zero-decimal>
+/// Decimals of a currency as Stripe counts its minor unit, which is where amounts come from.
+/// <https://docs.stripe.com/currencies#zero-decimal>; ISK and UGX have no minor unit any more, and
+/// Stripe counts them in hundredths all the same (§ special cases).
 fn decimals(currency: &str) -> u32 {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "UGX"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
         _ => 2,
     }
@@ -77,6 +78,9 @@ mod tests {
         check(-1250, "USD", "USD -12.50");
         check(1234, "JPY", "JPY 1,234");
         check(1234, "KWD", "KWD 1.234");
+        check(50_000, "UGX", "UGX 500.00");
+        check(7, "BHD", "BHD 0.007");
+        check(i64::MIN, "JPY", "JPY -9,223,372,036,854,775,808");
     }
 
     #[test]

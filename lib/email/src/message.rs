@@ -58,14 +58,14 @@ impl Message {
     pub fn render(&self) -> Rendered {
         match self {
             Self::Welcome(mail) => Rendered {
-                subject: format!("Welcome to Bitflow, {}", mail.university_name),
+                subject: one_line(&format!("Welcome to Bitflow, {}", mail.university_name)),
                 html: rendered(&WelcomeHtml { mail }),
                 text: rendered(&WelcomeText { mail }),
                 category: "welcome",
             },
             Self::PaymentFailed(mail) => Rendered {
                 subject: match &mail.invoice_number {
-                    Some(number) => format!("Payment failed for invoice {number}"),
+                    Some(number) => one_line(&format!("Payment failed for invoice {number}")),
                     None => "A payment failed".to_owned(),
                 },
                 html: rendered(&PaymentFailedHtml { mail }),
@@ -104,6 +104,14 @@ impl PaymentFailed {
     fn next_attempt(&self) -> Option<String> {
         self.next_attempt_at.map(time)
     }
+}
+
+/// `text` on one line: a line break in a subject or a name would start another header.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split(|it: char| it.is_whitespace() || it.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Templates are checked when they are compiled; only a broken `Display` could fail here.
@@ -197,6 +205,15 @@ mod tests {
         assert!(!mail.html.contains("<b>A"), "{}", mail.html);
         assert!(mail.text.contains("<b>A&M</b>"));
         assert_eq!(mail.subject, "Welcome to Bitflow, <b>A&M</b>");
+    }
+
+    #[test]
+    fn a_subject_is_one_line() {
+        let mail = Message::Welcome(welcome("Uppsala\r\nBcc: all@uu.example", 1)).render();
+        assert_eq!(
+            mail.subject,
+            "Welcome to Bitflow, Uppsala Bcc: all@uu.example"
+        );
     }
 
     #[test]

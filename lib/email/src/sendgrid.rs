@@ -1,17 +1,19 @@
 //! SendGrid's v3 `mail/send`.
 //! <https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send>
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bitflow_fault::{Class, Fault};
 use reqwest::StatusCode;
+use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 use url::Url;
 
-use crate::message::Message;
+use crate::message::{Message, one_line};
 
 /// SendGrid.
 #[derive(Debug)]
@@ -34,13 +36,23 @@ pub struct Settings {
     pub sandbox: bool,
 }
 
-/// An address with a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An address with a name. `Debug` shows neither: logs hold no personal data.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Mailbox {
     /// The address.
     pub email: String,
-    /// The name.
+    /// The name; may be empty.
+    #[serde(
+        serialize_with = "display_name",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub name: String,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mailbox(..)")
+    }
 }
 
 /// One mail to one mailbox.
@@ -56,6 +68,13 @@ pub struct Email<'a> {
     pub university_id: String,
 }
 
+/// SendGrid took a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// `X-Message-Id`; the sandbox gives none.
+    pub message_id: Option<String>,
+}
+
 /// SendGrid did not take the mail, or may not have.
 #[derive(Debug, thiserror::Error)]
 pub enum EmailError {
@@ -67,7 +86,7 @@ pub enum EmailError {
     Refused {
         /// HTTP status.
         status: StatusCode,
-        /// The fields at fault. Without SendGrid's messages, which may quote an address.
+        /// SendGrid's messages, each after its field; without the addresses that they quote.
         reason: String,
     },
 }
@@ -96,8 +115,9 @@ impl SendGrid {
         }
     }
 
-    /// Hands a mail to SendGrid. There is no idempotency key: twice is two mails.
-    pub async fn send(&self, email: &Email<'_>) -> Result<(), EmailError> {
+    /// Hands a mail to SendGrid, which queues it (its sandbox only checks it). There is no
+    /// idempotency key: twice is two mails.
+    pub async fn send(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
         let rendered = email.message.render();
         let body = json!({
             "personalizations": [{
@@ -113,6 +133,13 @@ impl SendGrid {
             ],
             "categories": [rendered.category],
             "mail_settings": { "sandbox_mode": { "enable": self.settings.sandbox } },
+            // Tracking would lead each link through a host of SendGrid's, the one on which an
+            // invoice is paid too; and nobody unsubscribes from what is owed.
+            "tracking_settings": {
+                "click_tracking": { "enable": false, "enable_text": false },
+                "open_tracking": { "enable": false },
+                "subscription_tracking": { "enable": false },
+            },
         });
         let mut url = self.settings.base.clone();
         url.set_path(&format!(
@@ -130,9 +157,16 @@ impl SendGrid {
             .map_err(unreachable)?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(());
+            let id = answer.headers().get("x-message-id");
+            return Ok(Sent {
+                message_id: id
+                    .and_then(|id| id.to_str().ok())
+                    .filter(|id| !id.is_empty())
+                    .map(str::to_owned),
+            });
         }
-        let body = answer.bytes().await.map_err(unreachable)?;
+        // The status alone says what it means; the body only tells why.
+        let body = answer.bytes().await.unwrap_or_default();
         Err(EmailError::Refused {
             status,
             reason: reason(&body),
@@ -144,13 +178,15 @@ impl SendGrid {
             reqwest::Client::builder()
                 .connect_timeout(Duration::from_secs(3))
                 .timeout(Duration::from_secs(10))
+                // A mail goes where it was configured to go, or nowhere.
+                .redirect(Policy::none())
                 .build()
                 .expect("the client has no setting that can fail")
         })
     }
 }
 
-/// The fields that SendGrid complains of.
+/// What SendGrid complains of, one after the other.
 fn reason(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Body {
@@ -158,15 +194,49 @@ fn reason(body: &[u8]) -> String {
     }
     #[derive(Deserialize)]
     struct Entry {
+        message: String,
         field: Option<String>,
     }
     let errors = serde_json::from_slice::<Body>(body)
         .map(|body| body.errors)
         .unwrap_or_default();
-    let fields: Vec<_> = errors.into_iter().filter_map(|entry| entry.field).collect();
-    if fields.is_empty() {
-        "no field named".to_owned()
+    let reasons: Vec<_> = errors
+        .into_iter()
+        .map(|entry| {
+            let message = without_addresses(&entry.message);
+            match entry.field {
+                Some(field) => format!("{field}: {message}"),
+                None => message,
+            }
+        })
+        .collect();
+    if reasons.is_empty() {
+        "no reason given".to_owned()
     } else {
-        fields.join(", ")
+        reasons.join("; ")
+    }
+}
+
+/// SendGrid quotes the address it complains of: every word with an `@` goes.
+fn without_addresses(message: &str) -> String {
+    let words = message.split_whitespace();
+    let kept = words.map(|word| {
+        if word.contains('@') {
+            "[address]"
+        } else {
+            word
+        }
+    });
+    kept.collect::<Vec<_>>().join(" ")
+}
+
+/// A name as SendGrid shows it right: it cuts an unquoted one at a comma or semicolon
+/// (<https://github.com/sendgrid/sendgrid-python/issues/578>).
+fn display_name<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let name = one_line(name);
+    if name.contains([',', ';']) {
+        serializer.serialize_str(&format!("\"{}\"", name.replace('"', "'")))
+    } else {
+        serializer.serialize_str(&name)
     }
 }

@@ -47,7 +47,8 @@ impl App {
         format!("{}:{}", self.key, self.sign(&signed))
     }
 
-    fn sign(&self, text: &str) -> String {
+    /// HMAC-SHA256 of a string to sign, hex; what both signatures above are made of.
+    pub fn sign(&self, text: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes())
             .expect("HMAC takes a key of any length");
         mac.update(text.as_bytes());

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dynoxide::Database;
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
@@ -27,6 +28,7 @@ pub struct DynamoDb {
     url: Arc<str>,
     changes: Arc<watch::Sender<u64>>,
     server: Arc<JoinHandle<()>>,
+    refusing: Arc<AtomicUsize>,
 }
 
 /// The tables could not be made, or read.
@@ -85,6 +87,7 @@ impl DynamoDb {
             url: format!("http://{address}").into(),
             changes: Arc::new(watch::Sender::new(0)),
             server: Arc::new(server),
+            refusing: Arc::default(),
         })
     }
 
@@ -96,6 +99,21 @@ impl DynamoDb {
     /// Wakes after every request that may have written.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// The next `count` requests are answered `InternalServerError`, without effect.
+    pub fn refuse_next(&self, count: usize) {
+        self.refusing.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether this request is one of those.
+    pub(super) fn refuses(&self) -> bool {
+        let left = self
+            .refusing
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        left.is_ok()
     }
 
     /// A request was served; whoever reads streams looks again if it may have written.

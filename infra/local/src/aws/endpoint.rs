@@ -141,6 +141,10 @@ async fn dynamodb(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if services.dynamodb.refuses() {
+        let error = ServiceError::new("InternalServerError", "simulated").into_response();
+        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+    }
     let mut forwarded = services.http.post(services.dynamodb.url()).body(body);
     for (name, value) in &headers {
         if !matches!(*name, header::HOST | header::CONTENT_LENGTH) {

@@ -2,5 +2,6 @@
 
 pub mod hold;
 pub mod portal;
+pub mod pusher;
 pub mod sendgrid;
 pub mod stripe;

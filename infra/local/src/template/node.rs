@@ -103,7 +103,10 @@ pub fn parse(text: &str) -> Result<Node, TemplateError> {
         let (event, line) = events.next()?;
         match event {
             Event::StreamStart | Event::DocumentStart(_) => {}
-            other => return events.node(other, line),
+            other => {
+                let root = events.node(other, line)?;
+                return events.end().map(|()| root);
+            }
         }
     }
 }
@@ -129,6 +132,17 @@ impl<'a> Events<'a> {
                 })
             }
             None => Err(Self::refuse(self.line, "the document ends too early")),
+        }
+    }
+
+    /// There is nothing after the one document.
+    fn end(&mut self) -> Result<(), TemplateError> {
+        loop {
+            match self.next()? {
+                (Event::DocumentEnd, _) => {}
+                (Event::StreamEnd, _) => return Ok(()),
+                (_, line) => return Err(Self::refuse(line, "one document is expected")),
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
     let errors = Errors::default();
     let top = Properties::new(root, "template", &errors);
     top.must_be("Transform", "AWS::Serverless-2016-10-31");
-    top.without_effect(&["AWSTemplateFormatVersion", "Description", "Outputs"]);
+    top.without_effect(&["AWSTemplateFormatVersion", "Description"]);
     let parameters = parameters(top.get("Parameters"), settings, &errors);
     let conditions = top.get("Conditions").map(Node::entries).unwrap_or_default();
     let conditions = conditions
@@ -32,7 +32,11 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         .map(|(name, node)| (name.clone(), node))
         .collect();
     let mut resolver = Resolver::new(settings, parameters, conditions);
-    let globals = top.get("Globals");
+    let (globals, outputs) = (top.get("Globals"), top.get("Outputs"));
+    if let Some(globals) = top.object("Globals") {
+        globals.get("Function");
+        globals.finish();
+    }
     let resources = top.get("Resources").map(Node::entries).unwrap_or_default();
     top.finish();
 
@@ -52,6 +56,8 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         ..Model::default()
     };
     let globals = globals.and_then(|node| resolve(&resolver, node, "Globals", &errors));
+    // Nobody reads them here, but what they name must be there.
+    outputs.and_then(|node| resolve(&resolver, node, "Outputs", &errors));
     let default_authorizer = resources.iter().any(|(_, node)| {
         let auth = node.get("Properties").and_then(|it| it.get("Auth"));
         auth.is_some_and(|auth| auth.get("DefaultAuthorizer").is_some())

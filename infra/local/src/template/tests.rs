@@ -119,6 +119,22 @@ fn what_is_not_known_is_refused_with_its_line() {
 }
 
 #[test]
+fn globals_outputs_and_documents_are_not_skipped() {
+    check_refused(
+        "  Q: {Type: AWS::KMS::Key}\nGlobals:\n  Api: {}\n",
+        &["template.yaml:7: template.Globals.Api: the local stack does not know this"],
+    );
+    check_refused(
+        "  Q: {Type: AWS::KMS::Key}\nOutputs:\n  O: {Value: !GetAtt Q.Nothing}\n",
+        &["template.yaml:7: Outputs.O.Value: the stack knows no attribute Q.Nothing"],
+    );
+    check_refused(
+        "  Q: {Type: AWS::KMS::Key}\n---\n{}\n",
+        &["template.yaml:6: YAML: one document is expected"],
+    );
+}
+
+#[test]
 fn functions_are_evaluated_in_both_forms() {
     let model = small(concat!(
         "  A:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Join [\"-\", [a, !Ref AWS::Region]]\n",
