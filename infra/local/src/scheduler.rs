@@ -206,10 +206,13 @@ fn rhythm(expression: &str) -> Result<Rhythm, String> {
             .split_once(' ')
             .ok_or("a rate is a number and a unit")?;
         let count: u64 = count.parse().map_err(|_| "a rate is a number and a unit")?;
-        let seconds = match unit.trim_end_matches('s') {
-            "minute" => 60,
-            "hour" => 3600,
-            "day" => 86_400,
+        if count == 0 {
+            return Err("a rate is positive".to_owned());
+        }
+        let seconds = match unit {
+            "minute" | "minutes" => 60,
+            "hour" | "hours" => 3600,
+            "day" | "days" => 86_400,
             _ => return Err("the unit is minutes, hours or days".to_owned()),
         };
         return Ok(Rhythm::Rate(Duration::from_secs(count * seconds)));
@@ -225,9 +228,14 @@ fn rhythm(expression: &str) -> Result<Rhythm, String> {
     if fields.len() != 6 {
         return Err("a cron has six fields".to_owned());
     }
+    if (fields[2] == "?") == (fields[4] == "?") {
+        return Err("one of day-of-month and day-of-week is ?, the other is not".to_owned());
+    }
     let parser = CronParser::builder()
         .seconds(Seconds::Required)
         .year(Year::Required)
+        // AWS counts weekdays from 1, Sunday.
+        .alternative_weekdays(true)
         .build();
     let cron = parser
         .parse(&format!("0 {}", fields.join(" ")))

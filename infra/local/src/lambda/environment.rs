@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(super) struct Environment {
     kill: mpsc::UnboundedSender<()>,
     exited: watch::Receiver<bool>,
     tail: Arc<Mutex<String>>,
+    fetched: AtomicBool,
 }
 
 /// One invocation, to be fetched by the process.
@@ -128,7 +130,18 @@ impl Environment {
             kill,
             exited,
             tail,
+            fetched: AtomicBool::new(false),
         }))
+    }
+
+    /// What a process that has not fetched anything yet may take on top: Lambda's init phase.
+    fn start_up(&self) -> Duration {
+        let fresh = !self.fetched.swap(true, Ordering::SeqCst);
+        if fresh {
+            Duration::from_secs(10)
+        } else {
+            Duration::ZERO
+        }
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -154,7 +167,7 @@ impl Environment {
             biased;
             ended = answered => ended.unwrap_or(Ended::Exited),
             _ = exited.wait_for(|exited| *exited) => Ended::Exited,
-            () = tokio::time::sleep(timeout) => Ended::TimedOut,
+            () = tokio::time::sleep(self.start_up() + timeout) => Ended::TimedOut,
         }
     }
 

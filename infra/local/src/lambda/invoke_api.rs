@@ -97,6 +97,7 @@ fn refused(error: &InvokeError) -> Response {
     let (status, code) = match error {
         InvokeError::NoFunction(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
         InvokeError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException"),
+        InvokeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "ServiceException"),
         InvokeError::Start { .. } => (StatusCode::BAD_GATEWAY, "InvalidRuntimeException"),
     };
     refusal(status, code, &error.to_string())

@@ -99,6 +99,9 @@ pub enum InvokeError {
     /// `RequestTooLargeException`.
     #[error("Request must be smaller than {MAX_PAYLOAD} bytes for the InvokeFunction operation")]
     TooLarge,
+    /// The stack is stopping.
+    #[error("the stack is stopping")]
+    Stopping,
     /// The process could not be started.
     #[error("{binary} could not be started")]
     Start {
@@ -152,22 +155,41 @@ impl Lambda {
 
     /// Invokes a function and waits for its answer. `name` is its binary, logical id, physical
     /// name or ARN.
+    ///
+    /// Whoever stops waiting does not stop the function: as with Lambda, it runs to its end.
     pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<InvokeOutput, InvokeError> {
-        let host = self.host(name)?;
+        let binary = self.host(name)?.function.binary.clone();
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::TooLarge);
         }
+        let host = self.host(&binary)?;
         host.in_flight.fetch_add(1, Ordering::SeqCst);
+        let this = self.clone();
+        let running = tokio::spawn(async move { this.run(&binary, payload).await });
+        running.await.unwrap_or(Err(InvokeError::Stopping))
+    }
+
+    /// One counted invocation, on a process that waits or a new one.
+    async fn run(&self, binary: &str, payload: Bytes) -> Result<InvokeOutput, InvokeError> {
+        let host = self.host(binary)?;
         let _counted = Counted {
             count: &host.in_flight,
             progress: &self.inner.settings.progress,
         };
-        let _permit = host.permits.acquire().await.ok();
+        let _permit = host
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| InvokeError::Stopping)?;
         let idle = host.idle.lock().expect("no holder panics").pop();
         let environment = match idle {
             Some(environment) if environment.is_alive() => environment,
             _ => self.spawn(host)?,
         };
+        if host.permits.is_closed() {
+            environment.kill().await;
+            return Err(InvokeError::Stopping);
+        }
         let request_id = uuid::Uuid::new_v4().to_string();
         let ended = environment
             .run(&request_id, payload, host.function.timeout)
@@ -253,7 +275,10 @@ impl Lambda {
             let count = host.in_flight.load(Ordering::SeqCst);
             (count > 0).then(|| Pending::Now(format!("function {name}: {count} running")))
         });
-        running.collect()
+        let asynchronous = self.inner.asynchronous.load(Ordering::SeqCst);
+        let asynchronous = (asynchronous > 0)
+            .then(|| Pending::Now(format!("asynchronous invocations: {asynchronous}")));
+        running.chain(asynchronous).collect()
     }
 
     /// Kills every process of a function, as a crash of its machine would.
@@ -281,8 +306,12 @@ impl Lambda {
 
     /// Ends every process; none is left when this returns.
     pub async fn shutdown(&self) {
+        // First nobody may start one any more, then the living are ended.
+        self.inner
+            .hosts
+            .values()
+            .for_each(|host| host.permits.close());
         for host in self.inner.hosts.values() {
-            host.permits.close();
             for environment in self.inner.environments.of(&host.function.binary) {
                 environment.kill().await;
             }

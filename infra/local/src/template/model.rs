@@ -42,8 +42,6 @@ pub struct Function {
     pub timeout: Duration,
     /// `MemorySize`, MB.
     pub memory_mb: u32,
-    /// `ReservedConcurrentExecutions`, where set.
-    pub reserved_concurrency: Option<u32>,
     /// `Environment.Variables`, resolved, globals merged in.
     pub environment: BTreeMap<String, String>,
     /// What invokes it.
@@ -86,8 +84,6 @@ pub struct SqsSource {
     pub queue: String,
     /// Messages in one invocation, at most.
     pub batch_size: usize,
-    /// `MaximumBatchingWindowInSeconds`.
-    pub batching_window: Duration,
     /// `ScalingConfig.MaximumConcurrency`.
     pub maximum_concurrency: Option<u32>,
     /// `FunctionResponseTypes` has `ReportBatchItemFailures`.

@@ -333,7 +333,6 @@ fn function(
         binary: binary.unwrap_or_default(),
         timeout: std::time::Duration::from_secs(timeout),
         memory_mb,
-        reserved_concurrency: properties.value("ReservedConcurrentExecutions"),
         environment,
         triggers: found,
         policies: policies::read(properties),

@@ -53,7 +53,6 @@ fn queue(properties: &Properties<'_>) -> SqsSource {
     SqsSource {
         queue: name_of(&properties.text("Queue")),
         batch_size: properties.value("BatchSize").unwrap_or(10),
-        batching_window: properties.seconds("MaximumBatchingWindowInSeconds", 0),
         maximum_concurrency,
         report_batch_item_failures: reports(properties),
         filters: filters(properties),

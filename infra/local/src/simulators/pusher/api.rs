@@ -102,7 +102,10 @@ pub(super) async fn channels(State(sim): State<PusherSim>, method: Method, uri: 
     };
     let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
     let channels = sim.lock();
-    let found = channels.occupied().into_iter().filter(|(name, _)| name.starts_with(prefix));
+    let found = channels
+        .occupied()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(prefix));
     let described: serde_json::Map<String, Value> = found
         .map(|(name, count)| {
             let mut info = json!({});
@@ -143,11 +146,21 @@ pub(super) async fn users(
         let message = "Users can only be retrieved for presence channels".to_owned();
         return Refusal(StatusCode::BAD_REQUEST, message).into_response();
     }
-    let users: Vec<Value> = sim.lock().users(&name).iter().map(|id| json!({ "id": id })).collect();
+    let users: Vec<Value> = sim
+        .lock()
+        .users(&name)
+        .iter()
+        .map(|id| json!({ "id": id }))
+        .collect();
     Json(json!({ "users": users })).into_response()
 }
 
-fn add_info(info: &mut Value, query: &BTreeMap<String, String>, subscriptions: usize, users: usize) {
+fn add_info(
+    info: &mut Value,
+    query: &BTreeMap<String, String>,
+    subscriptions: usize,
+    users: usize,
+) {
     for wanted in query.get("info").map_or("", String::as_str).split(',') {
         match wanted {
             "subscription_count" => info["subscription_count"] = subscriptions.into(),
@@ -160,8 +173,9 @@ fn add_info(info: &mut Value, query: &BTreeMap<String, String>, subscriptions: u
 fn check(event: &Event) -> Result<(), Refusal> {
     let refuse = |status, message: String| Err(Refusal(status, message));
     if event.data.len() > MOST_DATA {
-        let message =
-            format!("The data content of this event exceeds the allowed maximum ({MOST_DATA} bytes)");
+        let message = format!(
+            "The data content of this event exceeds the allowed maximum ({MOST_DATA} bytes)"
+        );
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, message);
     }
     let channels: Vec<&String> = event.channels.iter().chain(&event.channel).collect();
@@ -170,7 +184,10 @@ fn check(event: &Event) -> Result<(), Refusal> {
         return refuse(StatusCode::BAD_REQUEST, message);
     }
     match channels.iter().find(|name| !is_channel_name(name)) {
-        Some(name) => refuse(StatusCode::BAD_REQUEST, format!("Invalid channel name: {name}")),
+        Some(name) => refuse(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid channel name: {name}"),
+        ),
         None => Ok(()),
     }
 }
@@ -178,12 +195,18 @@ fn check(event: &Event) -> Result<(), Refusal> {
 fn publish(sim: &PusherSim, event: &Event) {
     let channels = sim.lock();
     for channel in event.channels.iter().chain(&event.channel) {
-        channels.publish(channel, &event.name, &event.data, event.socket_id.as_deref());
+        channels.publish(
+            channel,
+            &event.name,
+            &event.data,
+            event.socket_id.as_deref(),
+        );
     }
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 /// Checks key, time, body digest and signature; the query's parameters.
@@ -199,8 +222,9 @@ fn authenticate(
         return Err(Refusal(StatusCode::NOT_FOUND, "Unknown app".to_owned()));
     }
     let query = uri.query().unwrap_or_default();
-    let query: BTreeMap<String, String> =
-        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query: BTreeMap<String, String> = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     let text = |name: &str| query.get(name).map_or("", String::as_str);
     if text("auth_key") != app.key {
         return refuse(format!("Unknown auth_key {}", text("auth_key")));
@@ -210,7 +234,9 @@ fn authenticate(
     }
     let at: i64 = text("auth_timestamp").parse().unwrap_or(0);
     if real_now().as_second().abs_diff(at) > TOLERANCE.unsigned_abs() {
-        return refuse(format!("Timestamp expired: given {at}, and {TOLERANCE} s are allowed"));
+        return refuse(format!(
+            "Timestamp expired: given {at}, and {TOLERANCE} s are allowed"
+        ));
     }
     if !body.is_empty() && text("body_md5") != hex::encode(Md5::digest(body)) {
         return refuse("Invalid body_md5".to_owned());
@@ -222,13 +248,18 @@ fn authenticate(
         .collect();
     let expected = app.sign(&format!("{method}\n{}\n{}", uri.path(), signed.join("&")));
     if !bool::from(expected.as_bytes().ct_eq(text("auth_signature").as_bytes())) {
-        return refuse("Invalid signature: you should have sent HmacSHA256Hex of the request".to_owned());
+        return refuse(
+            "Invalid signature: you should have sent HmacSHA256Hex of the request".to_owned(),
+        );
     }
     Ok(query)
 }
 
 /// Requests are signed by the real clock.
-#[expect(clippy::disallowed_methods, reason = "the signed time is read by a real process")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the signed time is read by a real process"
+)]
 fn real_now() -> Timestamp {
     Timestamp::now()
 }

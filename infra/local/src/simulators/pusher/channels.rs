@@ -27,7 +27,10 @@ pub(super) struct Member {
 
 impl Channels {
     pub(super) fn connect(&mut self, socket_id: &str, outbox: UnboundedSender<String>) {
-        let connection = Connection { outbox, subscriptions: BTreeMap::new() };
+        let connection = Connection {
+            outbox,
+            subscriptions: BTreeMap::new(),
+        };
         self.connections.insert(socket_id.to_owned(), connection);
     }
 
@@ -55,7 +58,12 @@ impl Channels {
             && !self.users(channel).contains(&member.user_id)
         {
             let data = json!({ "user_id": member.user_id, "user_info": member.user_info });
-            self.publish(channel, "pusher_internal:member_added", &data.to_string(), None);
+            self.publish(
+                channel,
+                "pusher_internal:member_added",
+                &data.to_string(),
+                None,
+            );
         }
         let presence = member.is_some();
         if let Some(connection) = self.connections.get_mut(socket_id) {
@@ -81,7 +89,12 @@ impl Channels {
             && !self.users(channel).contains(&member.user_id)
         {
             let data = json!({ "user_id": member.user_id });
-            self.publish(channel, "pusher_internal:member_removed", &data.to_string(), None);
+            self.publish(
+                channel,
+                "pusher_internal:member_removed",
+                &data.to_string(),
+                None,
+            );
         }
     }
 
@@ -92,8 +105,17 @@ impl Channels {
     }
 
     /// A client's event, to all others on its channel; false where the client is not on it.
-    pub(super) fn client_event(&self, from: &str, channel: &str, event: &str, data: &Value) -> bool {
-        let own = self.connections.get(from).and_then(|it| it.subscriptions.get(channel));
+    pub(super) fn client_event(
+        &self,
+        from: &str,
+        channel: &str,
+        event: &str,
+        data: &Value,
+    ) -> bool {
+        let own = self
+            .connections
+            .get(from)
+            .and_then(|it| it.subscriptions.get(channel));
         let Some(member) = own else { return false };
         let mut message = json!({ "event": event, "channel": channel, "data": data });
         if let Some(member) = member {
@@ -106,7 +128,11 @@ impl Channels {
     /// The channels that somebody listens to, with how many connections do.
     pub(super) fn occupied(&self) -> BTreeMap<String, usize> {
         let mut occupied = BTreeMap::new();
-        for channel in self.connections.values().flat_map(|it| it.subscriptions.keys()) {
+        for channel in self
+            .connections
+            .values()
+            .flat_map(|it| it.subscriptions.keys())
+        {
             *occupied.entry(channel.clone()).or_insert(0) += 1;
         }
         occupied
@@ -114,12 +140,16 @@ impl Channels {
 
     /// The users on a presence channel.
     pub(super) fn users(&self, channel: &str) -> BTreeSet<String> {
-        self.members(channel).map(|member| member.user_id.clone()).collect()
+        self.members(channel)
+            .map(|member| member.user_id.clone())
+            .collect()
     }
 
     fn members(&self, channel: &str) -> impl Iterator<Item = &Member> {
-        let subscriptions =
-            self.connections.values().filter_map(move |it| it.subscriptions.get(channel));
+        let subscriptions = self
+            .connections
+            .values()
+            .filter_map(move |it| it.subscriptions.get(channel));
         subscriptions.filter_map(Option::as_ref)
     }
 

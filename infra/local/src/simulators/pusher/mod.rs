@@ -30,8 +30,14 @@ struct Inner {
 impl PusherSim {
     /// Answers on `listener` for `app`.
     pub fn start(listener: TcpListener, app: App) -> Self {
-        let inner = Inner { app, channels: Mutex::default(), server: Mutex::default() };
-        let this = Self { inner: Arc::new(inner) };
+        let inner = Inner {
+            app,
+            channels: Mutex::default(),
+            server: Mutex::default(),
+        };
+        let this = Self {
+            inner: Arc::new(inner),
+        };
         let router = Router::new()
             .route("/app/{key}", get(socket::accept))
             .route("/apps/{id}/events", post(api::events))
