@@ -470,24 +470,20 @@ impl Stack {
             if pending.is_empty() {
                 return Ok(());
             }
-            let now = pending.iter().any(|it| matches!(it, Pending::Now(_)));
-            if now {
-                let patience = Duration::from_secs(30);
-                if tokio::time::timeout(patience, changes.changed())
-                    .await
-                    .is_err()
-                {
-                    return Err(pending);
-                }
-                continue;
-            }
-            let next = pending.iter().filter_map(|it| match it {
+            let later = pending.iter().map(|it| match it {
                 Pending::Later(at, _) => Some(*at),
                 Pending::Now(_) => None,
             });
-            if let Some(next) = next.min() {
+            // Where nothing goes on now, the first that waits for a time need not wait.
+            if let Some(Some(next)) = later.min_by_key(|at| *at) {
                 self.clock.advance_to(next + SignedDuration::from_millis(1));
-                self.progress.touch();
+            }
+            let patience = Duration::from_secs(30);
+            if tokio::time::timeout(patience, changes.changed())
+                .await
+                .is_err()
+            {
+                return Err(pending);
             }
         }
     }
