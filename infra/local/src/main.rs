@@ -123,6 +123,14 @@ async fn main() -> ExitCode {
 }
 
 async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
+    if !up.ephemeral
+        && let Some(info) = remote::running(&data).await
+    {
+        let url = info.api_url;
+        return Err(format!(
+            "a stack is running already, at {url}: stop it, or start this one with --ephemeral or another --data"
+        ));
+    }
     let functions = functions::build().map_err(|error| error.to_string())?;
     if up.reset && !up.ephemeral && data.exists() {
         std::fs::remove_dir_all(&data)

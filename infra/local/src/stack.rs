@@ -219,7 +219,7 @@ pub(crate) const AUDIENCE: &str = "bitflow-admin";
 pub(crate) const STRIPE_SECRET: &str = "sk_test_local";
 const STRIPE_WEBHOOK_SECRET: &str = "whsec_local";
 const SENDGRID_API_KEY: &str = "SG.local";
-const PUSHER: (&str, &str, &str) = ("local", "local-key", "local-secret");
+const PUSHER: (&str, &str, &str) = ("1", "local-key", "local-secret");
 
 /// Every scope that a route of the design asks for.
 pub(crate) const ALL_SCOPES: [&str; 8] = [
@@ -246,6 +246,7 @@ impl Stack {
         let api = listen(ports.api, "the HTTP API", "api-port").await?;
         let aws = listen(ports.aws, "the AWS endpoint", "aws-port").await?;
         let invoke = listen(ports.lambda, "the Lambda invoke endpoint", "lambda-port").await?;
+        let invoke_v6 = also_on_ipv6(&invoke).await?;
         let stripe = listen(ports.stripe, "Stripe", "stripe-port").await?;
         let mailbox = listen(ports.mailbox, "the mailbox", "mailbox-port").await?;
         let portal = listen(ports.portal, "the sample university portal", "portal-port").await?;
@@ -375,14 +376,18 @@ impl Stack {
             secret: secret.to_owned().into(),
         };
         let pusher = PusherSim::start(pusher, app);
-        let mut servers = vec![
+        let mut servers: Vec<_> = invoke_v6
+            .map(|listener| serve(listener, invoke_api::router(lambda.clone())))
+            .into_iter()
+            .collect();
+        servers.extend([
             serve(
                 aws,
                 endpoint::router(services, invoke_api::router(lambda.clone())),
             ),
             serve(invoke, invoke_api::router(lambda.clone())),
             serve(api, http_api.router()),
-        ];
+        ]);
         let feeds = Feeds {
             lambda: lambda.clone(),
             sqs: sqs.clone(),
@@ -608,6 +613,23 @@ async fn listen(
                 StartError::Open { what, source }
             }
         })
+}
+
+/// The same port on `[::1]`, where `cargo lambda invoke` looks for it; none where there is no IPv6.
+async fn also_on_ipv6(listener: &TcpListener) -> Result<Option<TcpListener>, StartError> {
+    let (what, option) = ("the Lambda invoke endpoint, on [::1]", "lambda-port");
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Open { what, source })?;
+    match TcpListener::bind(("::1", address.port())).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(StartError::Port {
+            port: address.port(),
+            what,
+            option,
+        }),
+        Err(_) => Ok(None),
+    }
 }
 
 fn url_of(listener: &TcpListener) -> Result<String, StartError> {
