@@ -172,9 +172,10 @@ async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
         .map_err(|error| format!("the state was not kept: {error}"))
 }
 
-/// Keeps the state as it changes, until Ctrl-C or SIGTERM.
+/// Keeps the state as it changes, until Ctrl-C, SIGTERM or the end of the terminal.
 async fn run_until_stopped(stack: &Stack) -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| error.to_string());
+    let mut hangup = listen(SignalKind::hangup())?;
     let (mut interrupt, mut terminate) = (
         listen(SignalKind::interrupt())?,
         listen(SignalKind::terminate())?,
@@ -185,10 +186,13 @@ async fn run_until_stopped(stack: &Stack) -> Result<(), String> {
         tokio::select! {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
             _ = saving.tick() => {
                 if changes.has_changed().unwrap_or(false) {
                     changes.borrow_and_update();
-                    stack.save().map_err(|error| format!("the state was not kept: {error}"))?;
+                    if let Err(error) = stack.save() {
+                        tracing::error!(%error, "the state was not kept");
+                    }
                 }
             }
         }

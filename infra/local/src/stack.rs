@@ -473,6 +473,10 @@ impl Stack {
             changes.borrow_and_update();
             let pending = self.pending();
             if pending.is_empty() {
+                // One part may have handed work to another between the two looks.
+                if changes.has_changed().unwrap_or(false) {
+                    continue;
+                }
                 return Ok(());
             }
             let later = pending.iter().map(|it| match it {

@@ -169,3 +169,29 @@ async fn a_message_that_cannot_be_handled_ends_in_its_dead_letter_queue() {
         .finish_with_dead_letters(&["activity-dead-letters"])
         .await;
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_relayed_is_passed_over_and_told() {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let stack = TestStack::start().await;
+    let bad = stack.dynamo().put_item().table_name(stack.name("outbox"));
+    bad.item("event_id", AttributeValue::S("not an event".into()))
+        .send()
+        .await
+        .unwrap();
+    let (university, _) = stack.onboarded("Uppsala").await;
+    assert_eq!(
+        stack.activity(university).await,
+        ["university_created"],
+        "the others go on"
+    );
+    let told = stack.sqs.dead_letters();
+    let told: serde_json::Value = serde_json::from_str(&told[0].1[0]).unwrap();
+    assert_eq!(
+        told["requestContext"]["condition"],
+        "RetryAttemptsExhausted"
+    );
+    assert_eq!(told["requestContext"]["approximateInvokeCount"], 6);
+    assert_eq!(told["DDBStreamBatchInfo"]["batchSize"], 1);
+    stack.finish_with_dead_letters(&["undelivered"]).await;
+}

@@ -43,9 +43,9 @@ pub enum DynamoDbError {
         #[source]
         source: DynoxideError,
     },
-    /// A kept table has other keys than the template gives it.
+    /// A kept table has other keys, indexes or stream than the template gives it.
     #[error(
-        "table {table} is kept with other keys than template.yaml gives it; start with --reset"
+        "table {table} is kept with other keys, indexes or stream than template.yaml gives it; start with --reset"
     )]
     OtherKeys {
         /// Which.
@@ -225,16 +225,20 @@ fn make(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
         database.describe_table(serde_json::from_value(name.clone()).map_err(malformed)?);
     if let Ok(described) = described {
         let kept = serde_json::to_value(described).unwrap_or_default();
-        if kept["Table"]["KeySchema"] != table.create["KeySchema"] {
+        if shape(&kept["Table"]) != shape(&table.create) {
             return Err(DynamoDbError::OtherKeys {
                 table: table.name.clone(),
             });
         }
-        return Ok(());
+    } else {
+        let create = serde_json::from_value(table.create.clone()).map_err(malformed)?;
+        database.create_table(create).map_err(&failed)?;
     }
-    let create = serde_json::from_value(table.create.clone()).map_err(malformed)?;
-    database.create_table(create).map_err(&failed)?;
-    if let Some(attribute) = &table.ttl_attribute {
+    let ttl = json!({ "TableName": table.name });
+    let ttl = database.describe_time_to_live(serde_json::from_value(ttl).map_err(malformed)?);
+    let ttl = serde_json::to_value(ttl.map_err(&failed)?).unwrap_or_default();
+    let enabled = ttl["TimeToLiveDescription"]["TimeToLiveStatus"] == "ENABLED";
+    if let Some(attribute) = table.ttl_attribute.as_ref().filter(|_| !enabled) {
         let specification = json!({
             "TableName": table.name,
             "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
@@ -243,6 +247,26 @@ fn make(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
         database.update_time_to_live(request).map_err(&failed)?;
     }
     Ok(())
+}
+
+/// What cannot change on a table that is kept: keys, indexes and the stream.
+fn shape(table: &Value) -> Value {
+    let indexes = table["GlobalSecondaryIndexes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let mut indexes: Vec<_> = indexes
+        .iter()
+        .map(|index| {
+            (
+                index["IndexName"].to_string(),
+                index["KeySchema"].to_string(),
+            )
+        })
+        .collect();
+    indexes.sort();
+    let view = &table["StreamSpecification"]["StreamViewType"];
+    json!({ "keys": table["KeySchema"], "indexes": indexes, "stream": view })
 }
 
 fn failed(operation: &str) -> impl Fn(DynoxideError) -> DynamoDbError + use<> {

@@ -111,7 +111,12 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
         return StatusCode::BAD_REQUEST.into_response();
     };
     if service.starts_with("DynamoDB") {
-        return dynamodb(&services, &operation, headers, body).await;
+        // On a task of its own: a client that dies must not keep the streams from being woken.
+        let served =
+            tokio::spawn(async move { dynamodb(&services, &operation, headers, body).await });
+        return served
+            .await
+            .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
     let body: Value = if body.is_empty() {
         json!({})
@@ -143,7 +148,7 @@ async fn dynamodb(
 ) -> Response {
     if services.dynamodb.refuses() {
         let error = ServiceError::new("InternalServerError", "simulated").into_response();
-        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+        return with_status(StatusCode::INTERNAL_SERVER_ERROR, error);
     }
     let mut forwarded = services.http.post(services.dynamodb.url()).body(body);
     for (name, value) in &headers {
@@ -164,9 +169,15 @@ async fn dynamodb(
         }
         Err(error) => {
             tracing::error!(%error, "DynamoDB did not answer");
-            ServiceError::new("InternalServerError", "DynamoDB did not answer.").into_response()
+            let error = ServiceError::new("InternalServerError", "DynamoDB did not answer.");
+            with_status(StatusCode::INTERNAL_SERVER_ERROR, error.into_response())
         }
     }
+}
+
+fn with_status(status: StatusCode, mut response: Response) -> Response {
+    *response.status_mut() = status;
+    response
 }
 
 async fn s3(service: S3Service, request: Request) -> Response {

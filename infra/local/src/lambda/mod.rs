@@ -299,6 +299,22 @@ impl Lambda {
         self.inner.environments.logs(&host.function.binary)
     }
 
+    /// A function's ARN, or the name itself where there is no such function.
+    pub fn arn(&self, name: &str) -> String {
+        let Identity {
+            region, account, ..
+        } = &self.inner.settings.identity;
+        self.host(name).map_or_else(
+            |_| name.to_owned(),
+            |host| {
+                format!(
+                    "arn:aws:lambda:{region}:{account}:function:{}",
+                    host.function.name
+                )
+            },
+        )
+    }
+
     /// Names of all functions, as their binaries.
     pub fn functions(&self) -> Vec<String> {
         self.inner.hosts.keys().cloned().collect()

@@ -185,8 +185,6 @@ pub struct Bucket {
     pub logical_id: String,
     /// Its physical name.
     pub name: String,
-    /// `CorsConfiguration.CorsRules[].AllowedOrigins`, all of them.
-    pub cors_origins: Vec<String>,
 }
 
 /// One EventBridge bus.

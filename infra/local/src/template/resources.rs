@@ -476,24 +476,9 @@ fn bucket(id: &str, properties: &Properties<'_>) -> Bucket {
         "PublicAccessBlockConfiguration",
         "VersioningConfiguration",
     ]);
-    let mut cors_origins = Vec::new();
-    if let Some(cors) = properties.object("CorsConfiguration") {
-        for rule in cors.objects("CorsRules") {
-            rule.without_effect(&[
-                "AllowedMethods",
-                "AllowedHeaders",
-                "ExposedHeaders",
-                "MaxAge",
-            ]);
-            cors_origins.extend(rule.texts("AllowedOrigins"));
-            rule.finish();
-        }
-        cors.finish();
-    }
     Bucket {
         logical_id: id.to_owned(),
         name: properties.text("BucketName"),
-        cors_origins,
     }
 }
 

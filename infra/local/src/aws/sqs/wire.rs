@@ -14,6 +14,12 @@ use crate::aws::endpoint::ServiceError;
 pub async fn serve(sqs: &Sqs, operation: &str, body: &Value) -> Result<Value, ServiceError> {
     let url = body["QueueUrl"].as_str().unwrap_or_default();
     let queue = Sqs::name_in(url);
+    for entry in body["Entries"]
+        .as_array()
+        .map_or(std::slice::from_ref(body), Vec::as_slice)
+    {
+        in_range(entry)?;
+    }
     match operation {
         "CreateQueue" | "GetQueueUrl" => {
             let name = body["QueueName"].as_str().unwrap_or_default();
@@ -125,6 +131,20 @@ impl From<Send> for NewMessage {
             delay: send.delay_seconds.map(Duration::from_secs),
         }
     }
+}
+
+/// Times within SQS's limits, seconds.
+fn in_range(entry: &Value) -> Result<(), ServiceError> {
+    for (name, most) in [
+        ("DelaySeconds", 900),
+        ("VisibilityTimeout", 43_200),
+        ("WaitTimeSeconds", 20),
+    ] {
+        if entry[name].as_u64().is_some_and(|seconds| seconds > most) {
+            return Err(invalid(&format!("{name} must be from 0 to {most}.")));
+        }
+    }
+    Ok(())
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: &Value) -> Result<T, ServiceError> {

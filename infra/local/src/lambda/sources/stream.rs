@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Feeds, Filter, Verdict, verdict};
 use crate::aws::sqs::queue::NewMessage;
+use crate::lambda::{FunctionError, InvokeOutput};
 use crate::progress::Pending;
 use crate::storage::Storage;
 use crate::template::model::StreamSource;
@@ -89,7 +91,7 @@ impl StreamPoller {
                 Ok(records) => self.handle(records).await,
                 Err(error) => {
                     tracing::error!(function = self.function, %error, "a stream cannot be read");
-                    return;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }
@@ -112,8 +114,13 @@ impl StreamPoller {
             let payload = Bytes::from(json!({ "Records": batch }).to_string());
             let known: Vec<&str> = batch.iter().map(sequence_number).collect();
             let reports = self.source.report_batch_item_failures;
+            let mut last_error = None;
             let verdict = match self.feeds.lambda.invoke(&self.function, payload).await {
-                Ok(output) => verdict(&output, reports, &known),
+                Ok(output) => {
+                    let verdict = verdict(&output, reports, &known);
+                    last_error = Some(output);
+                    verdict
+                }
                 Err(error) => {
                     tracing::error!(function = self.function, %error, "a batch was not handled");
                     Verdict::Failed
@@ -139,7 +146,7 @@ impl StreamPoller {
                 batches.push((right.to_vec(), tried));
                 batches.push((left.to_vec(), tried));
             } else if exhausted {
-                self.pass_over(&rest);
+                self.pass_over(&rest, tried + 1, last_error.as_ref());
             } else {
                 let pause = Duration::from_secs(1 << tried.min(6));
                 let now = self.feeds.clock.now();
@@ -150,8 +157,8 @@ impl StreamPoller {
         self.advance(last);
     }
 
-    /// Tells the on-failure destination what was passed over.
-    fn pass_over(&self, records: &[Value]) {
+    /// Tells the on-failure destination what was passed over, in the shape that Lambda documents.
+    fn pass_over(&self, records: &[Value], invokes: u32, last: Option<&InvokeOutput>) {
         tracing::warn!(
             function = self.function,
             records = records.len(),
@@ -160,21 +167,44 @@ impl StreamPoller {
         let Some(queue) = &self.source.on_failure_queue else {
             return;
         };
-        let first = records.first().map(sequence_number).unwrap_or_default();
-        let last = records.last().map(sequence_number).unwrap_or_default();
+        let first_record = records.first().cloned().unwrap_or_default();
+        let arrived = |record: Option<&Value>| {
+            let seconds =
+                record.and_then(|it| it["dynamodb"]["ApproximateCreationDateTime"].as_f64());
+            seconds
+                .and_then(|seconds| {
+                    Timestamp::from_duration(SignedDuration::from_secs_f64(seconds)).ok()
+                })
+                .map(|at| at.to_string())
+        };
+        let error = last
+            .and_then(|output| output.function_error)
+            .map(|error| match error {
+                FunctionError::Handled => "Handled",
+                FunctionError::Unhandled => "Unhandled",
+            });
         let body = json!({
             "requestContext": {
-                "functionArn": self.function,
+                "requestId": last.map(|output| &output.request_id),
+                "functionArn": self.feeds.lambda.arn(&self.function),
                 "condition": "RetryAttemptsExhausted",
+                "approximateInvokeCount": invokes,
+            },
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": "$LATEST",
+                "functionError": error,
             },
             "version": "1.0",
             "timestamp": self.feeds.clock.now().to_string(),
             "DDBStreamBatchInfo": {
                 "shardId": "shardId-00000000000000000000-00000000",
-                "startSequenceNumber": first,
-                "endSequenceNumber": last,
+                "startSequenceNumber": records.first().map(sequence_number),
+                "endSequenceNumber": records.last().map(sequence_number),
+                "approximateArrivalOfFirstRecord": arrived(records.first()),
+                "approximateArrivalOfLastRecord": arrived(records.last()),
                 "batchSize": records.len(),
-                "streamArn": records.first().map(|record| record["eventSourceARN"].clone()),
+                "streamArn": first_record["eventSourceARN"],
             },
         });
         let message = NewMessage {
