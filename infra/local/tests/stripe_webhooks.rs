@@ -112,10 +112,11 @@ async fn twice_the_same_webhook_is_one_payment_and_one_event() {
     let other = event.replace(&paid, "evt_other");
     let bodies = [other.as_bytes(); 5];
     let answers = futures_util::future::join_all(bodies.map(|body| stack.webhook(body))).await;
-    assert!(
-        answers.iter().all(|(status, _)| *status == StatusCode::OK),
-        "{answers:?}"
-    );
+    // Who loses the race for the inbox row may be told to come again, and is then taken.
+    let told = |status: StatusCode| answers.iter().filter(|(seen, _)| *seen == status).count();
+    let (taken, again) = (told(StatusCode::OK), told(StatusCode::SERVICE_UNAVAILABLE));
+    assert!(taken >= 1 && taken + again == answers.len(), "{answers:?}");
+    assert_eq!(stack.webhook(other.as_bytes()).await.0, StatusCode::OK);
     assert_eq!(stack.payments(university).await.len(), 1);
     stack.finish().await;
 }
