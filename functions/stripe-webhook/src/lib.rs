@@ -17,17 +17,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bitflow_events::envelope::CorrelationId;
 use bitflow_fault::Fault;
-use bitflow_portal::stripe_events::{CONSUMER, Outcome, StripeEvents, follows};
+use bitflow_portal::billing::ledger::{Ledger, Outcome};
+use bitflow_portal::stripe_events::{CONSUMER, StripeEvents, follows};
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_store::inbox::Inbox;
-use bitflow_store::invoices::Invoices;
-use bitflow_store::outbox::Outbox;
-use bitflow_store::payments::Payments;
-use bitflow_store::subscriptions::Subscriptions;
-use bitflow_store::universities::Universities;
 use bitflow_stripe::event::{ParseError, parse};
 use bitflow_stripe::retrieve::Retriever;
 use bitflow_stripe::signature::verify;
@@ -59,17 +55,12 @@ impl Cx {
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
         let events = StripeEvents {
-            universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
-            subscriptions: Subscriptions::new(&dynamo, config.text(config::SUBSCRIPTIONS_TABLE)),
-            invoices: Invoices::new(&dynamo, config.text(config::INVOICES_TABLE)),
-            payments: Payments::new(&dynamo, config.text(config::PAYMENTS_TABLE)),
-            outbox: Outbox::new(&dynamo, config.text(config::OUTBOX_TABLE)),
             inbox: Inbox::new(&dynamo, config.text(config::INBOX_TABLE), CONSUMER),
             retriever: Retriever::new(
                 config.url(config::STRIPE_API_BASE),
                 config.secret(config::STRIPE_SECRET),
             ),
-            dynamo,
+            ledger: Ledger::new(dynamo, |kind| config.table(kind)),
         };
         Self {
             signing_secret: config.secret(config::STRIPE_WEBHOOK_SECRET),

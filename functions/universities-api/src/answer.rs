@@ -5,15 +5,9 @@ use bitflow_domain::university::{Metrics, StorageQuota, University, UniversitySt
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Actor, EventId};
 use bitflow_store::activities::Activity;
-use bitflow_store::page::Page;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-
-/// A strong ETag: the entity's version.
-pub(crate) fn etag(version: Version) -> String {
-    format!("\"{}\"", version.get())
-}
 
 /// A university.
 #[derive(Serialize)]
@@ -92,22 +86,6 @@ impl ActivityView {
             actor: activity.actor,
             correlation_id: activity.correlation_id.as_str().to_owned(),
             occurred_at: activity.occurred_at,
-        }
-    }
-}
-
-/// A page of a list.
-#[derive(Serialize)]
-pub(crate) struct List<T> {
-    data: Vec<T>,
-    next_cursor: Option<String>,
-}
-
-impl<T> List<T> {
-    pub(crate) fn of(page: Page<T>) -> Self {
-        Self {
-            data: page.data,
-            next_cursor: page.next_cursor,
         }
     }
 }

@@ -23,18 +23,19 @@ use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
 use bitflow_portal::registry::Registry;
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
-use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::fields::Fields;
+use bitflow_runtime::http::list::{List, Wanted};
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
+use bitflow_runtime::http::{Requested, etag};
 use bitflow_store::activities::Activities;
 use bitflow_store::domains::UniversityDomains;
 use bitflow_store::outbox::Outbox;
-use bitflow_store::page::{Limit, PageRequest};
+use bitflow_store::page::{Page, PageRequest};
 use bitflow_store::universities::Universities;
 
-use crate::answer::{ActivityView, Created, List, UniversityView};
+use crate::answer::{ActivityView, Created, UniversityView};
 
 /// What the function is configured by.
 pub const VARIABLES: &[Variable] = &[
@@ -116,7 +117,7 @@ async fn create(
             header::LOCATION,
             format!("/api/admin/universities/{}", university.id),
         ),
-        (header::ETAG, answer::etag(university.version)),
+        (header::ETAG, etag::of(university.version.get())),
         // The body holds the portal's secret.
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
@@ -130,7 +131,7 @@ async fn read(
 ) -> Result<Response, Problem> {
     admin.needs(READ)?;
     let university = cx.registry.get(id(&university_id)?).await?;
-    let headers = [(header::ETAG, answer::etag(university.version))];
+    let headers = [(header::ETAG, etag::of(university.version.get()))];
     Ok((headers, Json(UniversityView::of(&university))).into_response())
 }
 
@@ -142,7 +143,7 @@ async fn list(
     admin.needs(READ)?;
     let universities = cx.registry.list(&page(parameters)?).await?;
     let views = universities.map(|university| UniversityView::of(&university));
-    Ok(Json(List::of(views)).into_response())
+    Ok(list_of(views))
 }
 
 async fn activity(
@@ -154,7 +155,7 @@ async fn activity(
     admin.needs(READ)?;
     let page = page(parameters)?;
     let activities = cx.registry.activity(id(&university_id)?, &page).await?;
-    Ok(Json(List::of(activities.map(ActivityView::of))).into_response())
+    Ok(list_of(activities.map(ActivityView::of)))
 }
 
 /// What is not an id names nothing.
@@ -162,11 +163,15 @@ fn id(text: &str) -> Result<UniversityId, Problem> {
     UniversityId::parse(text).map_err(|_| Problem::missing("university"))
 }
 
-fn page(mut parameters: Parameters) -> Result<PageRequest, Problem> {
-    let limit = parameters
-        .optional("limit", Limit::parse)
-        .unwrap_or_default();
-    let cursor = parameters.optional("cursor", |text| Ok::<_, &str>(text.to_owned()));
-    parameters.finish()?;
+fn page(parameters: Parameters) -> Result<PageRequest, Problem> {
+    let Wanted { limit, cursor } = parameters.finish_list()?;
     Ok(PageRequest { limit, cursor })
+}
+
+fn list_of(page: Page<impl serde::Serialize>) -> Response {
+    Json(List {
+        data: page.data,
+        next_cursor: page.next_cursor,
+    })
+    .into_response()
 }

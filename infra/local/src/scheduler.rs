@@ -142,23 +142,11 @@ impl Scheduler {
         while let Some(due) = next(rhythm, last) {
             clock.sleep_until(due).await;
             last = due;
-            let mut tried = 0;
-            loop {
-                let output = self.fire(function, due).await;
-                if output
-                    .as_ref()
-                    .is_ok_and(|output| output.function_error.is_none())
-                {
-                    break;
-                }
-                tracing::warn!(function, %due, "a scheduled run failed");
-                if tried == schedule.maximum_retry_attempts {
-                    self.give_up(schedule, due);
-                    break;
-                }
-                tried += 1;
-                let pause = Duration::from_secs(1 << tried.min(8));
-                clock.sleep_until(clock.now() + pause).await;
+            // What fails after that is the function's to retry: the invocation is asynchronous.
+            let input = input(schedule, due);
+            if let Err(error) = self.inner.lambda.invoke_later(function, input) {
+                tracing::warn!(function, %due, %error, "a scheduled run was not begun");
+                self.give_up(schedule, due);
             }
         }
     }

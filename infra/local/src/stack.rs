@@ -331,6 +331,7 @@ impl Stack {
             identity: identity.clone(),
             environments_per_function: 4,
             log_folder: data.map(|folder| folder.join("logs")),
+            sqs: sqs.clone(),
             clock: clock.clone(),
             progress: progress.clone(),
         })

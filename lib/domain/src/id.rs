@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::billing::month::Month;
+
 /// The text is not a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a UUID")]
@@ -77,6 +79,17 @@ impl InvoiceId {
         Self(Uuid::new_v5(
             &DERIVED,
             format!("stripe-invoice:{stripe_invoice_id}").as_bytes(),
+        ))
+    }
+}
+
+impl InvoiceId {
+    /// The id of the invoice of a manual plan for one month: whoever bills that month and however
+    /// often, it is the same row.
+    pub fn of_month(subscription: SubscriptionId, month: Month) -> Self {
+        Self(Uuid::new_v5(
+            &DERIVED,
+            format!("month:{subscription}:{month}").as_bytes(),
         ))
     }
 }

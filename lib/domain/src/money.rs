@@ -50,6 +50,31 @@ impl Currency {
     }
 }
 
+impl Currency {
+    /// Reads the code of a currency that an invoice can be made out in.
+    pub fn parse_billable(text: &str) -> Result<Self, NotBillable> {
+        let currency = Self::parse(text).map_err(|_| NotBillable)?;
+        let listed = BILLABLE
+            .split_ascii_whitespace()
+            .any(|code| code == currency.as_str());
+        listed.then_some(currency).ok_or(NotBillable)
+    }
+}
+
+/// The text is not the code of a currency that Stripe bills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the ISO 4217 code of a currency that Stripe supports, e.g. usd")]
+pub struct NotBillable;
+
+/// <https://docs.stripe.com/currencies#presentment-currencies>
+const BILLABLE: &str = "\
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BIF BMD BND BOB BRL BSD BWP BYN BZD \
+    CAD CDF CHF CLP CNY COP CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF \
+    GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JPY KES KGS KHR KMF KRW KYD KZT LAK LBP LKR LRD \
+    LSL MAD MDL MGA MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK \
+    PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD SHP SLE SOS SRD STD SZL THB TJS TOP \
+    TRY TTD TWD TZS UAH UGX USD UYU UZS VND VUV WST XAF XCD XOF XPF YER ZAR ZMW";
+
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -86,6 +111,14 @@ mod tests {
         assert_eq!(Currency::parse("USD"), Ok(Currency::USD));
         for wrong in ["", "us", "usdd", "u$d", "€a"] {
             assert_eq!(Currency::parse(wrong), Err(InvalidCurrency), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_what_stripe_supports_is_billable() {
+        assert_eq!(Currency::parse_billable("usd"), Ok(Currency::USD));
+        for wrong in ["XYZ", "usdollar", ""] {
+            assert_eq!(Currency::parse_billable(wrong), Err(NotBillable), "{wrong}");
         }
     }
 

@@ -29,6 +29,8 @@ pub struct University {
     pub metrics: Metrics,
     /// Its customer at Stripe, once there is one.
     pub stripe_customer_id: Option<String>,
+    /// How many customers of it were deleted at Stripe: each new one is another creation.
+    pub stripe_customers_lost: u32,
     /// What its portal signs with.
     pub portal_secrets: PortalSecrets,
     /// Counts its writes.
@@ -90,6 +92,7 @@ impl University {
             status: UniversityStatus::Active,
             metrics: Metrics::default(),
             stripe_customer_id: None,
+            stripe_customers_lost: 0,
             portal_secrets,
             version: Version::FIRST,
             created_at: now,
@@ -105,6 +108,22 @@ impl University {
         }
         Some(Self {
             stripe_customer_id: Some(stripe_customer_id.to_owned()),
+            version: self.version.next(),
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
+    /// The university without its Stripe customer, which was deleted there; `None` where it has
+    /// another.
+    #[must_use]
+    pub fn without_stripe_customer(&self, deleted: &str, now: Timestamp) -> Option<Self> {
+        if self.stripe_customer_id.as_deref() != Some(deleted) {
+            return None;
+        }
+        Some(Self {
+            stripe_customer_id: None,
+            stripe_customers_lost: self.stripe_customers_lost + 1,
             version: self.version.next(),
             updated_at: now,
             ..self.clone()
@@ -243,6 +262,18 @@ mod tests {
         assert_eq!(linked.version.get(), 2);
         assert_eq!(linked.updated_at, later);
         assert_eq!(linked.with_stripe_customer("cus_2", later), None);
+    }
+
+    #[test]
+    fn a_customer_deleted_at_stripe_makes_room_for_another() {
+        let now = Timestamp::UNIX_EPOCH;
+        let linked = university().with_stripe_customer("cus_1", now).unwrap();
+        assert_eq!(linked.without_stripe_customer("cus_2", now), None);
+        let lost = linked.without_stripe_customer("cus_1", now).unwrap();
+        assert_eq!(lost.stripe_customers_lost, 1);
+        assert_eq!(lost.without_stripe_customer("cus_1", now), None);
+        let again = lost.with_stripe_customer("cus_2", now).unwrap();
+        assert_eq!(again.stripe_customer_id.as_deref(), Some("cus_2"));
     }
 
     #[test]

@@ -69,6 +69,22 @@ payloads! {
     PaymentProcessed = 1,
     /// A payment of an invoice was tried and failed.
     PaymentFailed = 1,
+    /// A payment of an invoice waits for the customer.
+    PaymentActionRequired = 1,
+    /// Money of a payment went back.
+    PaymentRefunded = 1,
+    /// A payment was disputed.
+    PaymentDisputed = 1,
+    /// An overdue invoice is to be reminded of.
+    PaymentReminderDue = 1,
+    /// An invoice was withdrawn.
+    InvoiceVoided = 1,
+    /// An invoice was given up on.
+    InvoiceMarkedUncollectible = 1,
+    /// A subscription, or its trial, ends soon.
+    SubscriptionExpiring = 1,
+    /// A university's customer was deleted at Stripe.
+    StripeCustomerDeleted = 1,
 }
 
 /// A university was onboarded (contract section 2.1).
@@ -89,8 +105,8 @@ pub struct UniversityCreated {
 pub struct SubscriptionStatusChanged {
     /// The subscription.
     pub subscription_id: SubscriptionId,
-    /// Stripe's id of it.
-    pub stripe_subscription_id: String,
+    /// Stripe's id of it; nothing for a manual plan.
+    pub stripe_subscription_id: Option<String>,
     /// Before; nothing where it was not known.
     pub from: Option<SubscriptionStatus>,
     /// After.
@@ -156,6 +172,122 @@ pub struct PaymentFailed {
     pub hosted_invoice_url: Option<String>,
 }
 
+/// A payment of an invoice waits for the customer to confirm it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentActionRequired {
+    /// What is to be paid.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// How much.
+    pub amount_due: Money,
+    /// Stripe's page on which it can be confirmed.
+    pub hosted_invoice_url: Option<String>,
+}
+
+/// Money of a payment went back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefunded {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What it had paid.
+    pub invoice_id: InvoiceId,
+    /// What had come in.
+    pub amount: Money,
+    /// What went back of it in all, minor units.
+    pub amount_refunded: i64,
+}
+
+/// The payer's bank takes a payment back, unless it is contested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentDisputed {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What it had paid.
+    pub invoice_id: InvoiceId,
+    /// What is disputed.
+    pub amount: Money,
+    /// Stripe's word for why.
+    pub reason: Option<String>,
+}
+
+/// An overdue invoice is to be reminded of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentReminderDue {
+    /// What is not paid.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// How much.
+    pub amount_due: Money,
+    /// When it was to be paid.
+    pub due_at: Timestamp,
+    /// Which reminder it is, in days after `due_at`; nothing where an admin asked for it.
+    pub step_days: Option<u16>,
+    /// Stripe's page on which it can be paid.
+    pub hosted_invoice_url: Option<String>,
+}
+
+/// An invoice was withdrawn; it is not to be paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvoiceVoided {
+    /// The invoice.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// What had been asked for.
+    pub amount_due: Money,
+}
+
+/// An invoice was given up on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvoiceMarkedUncollectible {
+    /// The invoice.
+    pub invoice_id: InvoiceId,
+    /// Stripe's id of it.
+    pub stripe_invoice_id: String,
+    /// The number people read.
+    pub invoice_number: Option<String>,
+    /// What is not expected any more.
+    pub amount_due: Money,
+}
+
+/// A subscription, or its trial, ends soon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionExpiring {
+    /// The subscription.
+    pub subscription_id: SubscriptionId,
+    /// Stripe's id of it; nothing for a manual plan.
+    pub stripe_subscription_id: Option<String>,
+    /// What ends.
+    pub what: Expiring,
+    /// When.
+    pub ends_at: Timestamp,
+}
+
+/// What ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiring {
+    /// The subscription: it was cancelled for the end of its period.
+    Subscription,
+    /// The trial: then the subscription is paid for.
+    Trial,
+}
+
+/// A university's customer was deleted at Stripe; its next bill makes another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeCustomerDeleted {
+    /// The customer (`cus_…`).
+    pub stripe_customer_id: String,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use bitflow_domain::money::Currency;
@@ -175,7 +307,7 @@ pub(crate) mod tests {
             }),
             Payload::from(SubscriptionStatusChanged {
                 subscription_id: SubscriptionId::from_uuid(Uuid::from_u128(3)),
-                stripe_subscription_id: "sub_1".to_owned(),
+                stripe_subscription_id: Some("sub_1".to_owned()),
                 from: Some(SubscriptionStatus::Active),
                 to: SubscriptionStatus::PastDue,
                 cancel_at_period_end: false,
@@ -206,6 +338,55 @@ pub(crate) mod tests {
                 attempt_count: 1,
                 next_attempt_at: Some(at),
                 hosted_invoice_url: Some("https://invoice.stripe.com/i/1".to_owned()),
+            }),
+            Payload::from(PaymentActionRequired {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+                hosted_invoice_url: Some("https://invoice.stripe.com/i/1".to_owned()),
+            }),
+            Payload::from(PaymentRefunded {
+                payment_id: PaymentId::of_invoice(invoice_id),
+                invoice_id,
+                amount: Money::new(5000, Currency::USD),
+                amount_refunded: 2000,
+            }),
+            Payload::from(PaymentDisputed {
+                payment_id: PaymentId::of_invoice(invoice_id),
+                invoice_id,
+                amount: Money::new(5000, Currency::USD),
+                reason: Some("fraudulent".to_owned()),
+            }),
+            Payload::from(PaymentReminderDue {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+                due_at: at,
+                step_days: Some(7),
+                hosted_invoice_url: Some("https://invoice.stripe.com/i/1".to_owned()),
+            }),
+            Payload::from(InvoiceVoided {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+            }),
+            Payload::from(InvoiceMarkedUncollectible {
+                invoice_id,
+                stripe_invoice_id: "in_1".to_owned(),
+                invoice_number: Some("UU-0001".to_owned()),
+                amount_due: Money::new(5000, Currency::USD),
+            }),
+            Payload::from(SubscriptionExpiring {
+                subscription_id: SubscriptionId::from_uuid(Uuid::from_u128(3)),
+                stripe_subscription_id: Some("sub_1".to_owned()),
+                what: Expiring::Subscription,
+                ends_at: at,
+            }),
+            Payload::from(StripeCustomerDeleted {
+                stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();

@@ -1,7 +1,7 @@
 //! The audit trail: one line for every event.
 
 use bitflow_events::envelope::Envelope;
-use bitflow_events::payload::Payload;
+use bitflow_events::payload::{Expiring, Payload};
 use bitflow_store::activities::{Activities, Activity};
 
 use crate::error::{PortalError, load};
@@ -65,6 +65,66 @@ fn describe(event: &Envelope) -> Activity {
                 ),
                 payment.attempt_count
             ),
+        ),
+        Payload::PaymentActionRequired(payment) => (
+            "payment_action_required",
+            format!(
+                "Payment of invoice {} waits for the customer",
+                name(
+                    payment.invoice_number.as_deref(),
+                    &payment.stripe_invoice_id
+                )
+            ),
+        ),
+        Payload::PaymentRefunded(payment) => (
+            "payment_refunded",
+            if payment.amount_refunded < payment.amount.amount {
+                "Payment refunded in part".to_owned()
+            } else {
+                "Payment refunded".to_owned()
+            },
+        ),
+        Payload::PaymentDisputed(_) => ("payment_disputed", "Payment disputed".to_owned()),
+        Payload::PaymentReminderDue(reminder) => (
+            "payment_reminder_due",
+            format!(
+                "Reminder of invoice {}",
+                name(
+                    reminder.invoice_number.as_deref(),
+                    &reminder.stripe_invoice_id
+                )
+            ),
+        ),
+        Payload::InvoiceVoided(invoice) => (
+            "invoice_voided",
+            format!(
+                "Invoice {} voided",
+                name(
+                    invoice.invoice_number.as_deref(),
+                    &invoice.stripe_invoice_id
+                )
+            ),
+        ),
+        Payload::InvoiceMarkedUncollectible(invoice) => (
+            "invoice_marked_uncollectible",
+            format!(
+                "Invoice {} given up on",
+                name(
+                    invoice.invoice_number.as_deref(),
+                    &invoice.stripe_invoice_id
+                )
+            ),
+        ),
+        Payload::SubscriptionExpiring(expiring) => (
+            "subscription_expiring",
+            match expiring.what {
+                Expiring::Subscription => "Subscription ends soon".to_owned(),
+                Expiring::Trial => "Trial ends soon".to_owned(),
+            },
+        ),
+        Payload::StripeCustomerDeleted(_) => (
+            "stripe_customer_deleted",
+            "Customer deleted at Stripe".to_owned(),
         ),
     };
     let mut metadata = serde_json::to_value(&event.payload).unwrap_or_default();

@@ -26,15 +26,15 @@ pub struct Customers {
 }
 
 impl Customers {
-    /// Sees to it that the university has a customer at Stripe, one and the same however often
-    /// this runs and wherever it died before: the idempotency key is the university's, and after
-    /// Stripe has forgotten the key the customer is found by its metadata.
+    /// Sees to it that the university has a customer at Stripe, and which: one and the same however
+    /// often this runs and wherever it died before. The idempotency key is the university's, and
+    /// after Stripe has forgotten the key the customer is found by its metadata.
     pub async fn ensure(
         &self,
         university_id: UniversityId,
         asked_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), PortalError> {
+    ) -> Result<String, PortalError> {
         let stripe = |source| PortalError::Stripe {
             operation: OPERATION,
             source,
@@ -47,8 +47,8 @@ impl Customers {
                 .await
                 .map_err(load(OPERATION))?
                 .ok_or(PortalError::NoUniversity(university_id))?;
-            if university.stripe_customer_id.is_some() {
-                return Ok(());
+            if let Some(customer) = university.stripe_customer_id {
+                return Ok(customer);
             }
             let id = university_id.to_string();
             if customer.is_none() && now.duration_since(asked_at) > KEY_IS_TRUSTED_FOR {
@@ -62,20 +62,24 @@ impl Customers {
                     name: university.name.as_str(),
                     university_id: &id,
                 };
-                let key = format!("university-customer:{id}");
+                // Each customer that was deleted at Stripe makes room for another.
+                let key = match university.stripe_customers_lost {
+                    0 => format!("university-customer:{id}"),
+                    lost => format!("university-customer:{id}:{lost}"),
+                };
                 self.stripe
                     .create_customer(&new, &key)
                     .await
                     .map_err(stripe)?
             };
             let Some(linked) = university.with_stripe_customer(&found.id, now) else {
-                return Ok(());
+                continue;
             };
             let mut transaction = Transaction::new(&self.dynamo);
             self.universities
                 .replace(&mut transaction, &linked, university.version);
             match transaction.commit().await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(found.id),
                 Err(CommitError::Conflict { .. }) => customer = Some(found),
                 Err(error) => return Err(commit(OPERATION)(error)),
             }

@@ -1,6 +1,6 @@
 //! Why a use case did not end well.
 
-use bitflow_domain::id::UniversityId;
+use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
 use bitflow_email::sendgrid::EmailError;
 use bitflow_fault::{Class, Fault, Violation};
 use bitflow_store::error::StoreError;
@@ -47,6 +47,35 @@ pub enum PortalError {
         #[source]
         source: StripeError,
     },
+    /// Stripe refused what was asked, for a reason that who asked can mend.
+    #[error("{operation}: Stripe refused it")]
+    Refused {
+        /// The use case.
+        operation: &'static str,
+        /// What of the request is at fault, and Stripe's own sentence about it.
+        violations: Vec<Violation>,
+        /// What Stripe said.
+        #[source]
+        source: StripeError,
+    },
+    /// Stripe uses a status for a subscription that this build does not know.
+    #[error("Stripe told a subscription status that is not known")]
+    UnknownStatus,
+    /// A stored plan cannot be billed.
+    #[error("the plan's amount or description cannot be billed")]
+    BadPlan,
+    /// The state of things does not allow it.
+    #[error("not in this state: {0}")]
+    NotNow(String),
+    /// A deleted university cannot be billed.
+    #[error("the university is deleted")]
+    DeletedUniversity([Violation; 1]),
+    /// An idempotency key was used for two requests.
+    #[error("the idempotency key was used for another request")]
+    KeyReused([Violation; 1]),
+    /// The news that this one builds on has not come yet.
+    #[error("the payment it is about is not known yet")]
+    TooEarly,
     /// The mail was not sent, or may have been.
     #[error("the mail for the event was not sent")]
     Mail(#[source] EmailError),
@@ -59,9 +88,24 @@ pub enum PortalError {
         /// EventBridge's error code, or what happened to the call.
         code: String,
     },
+    /// The queue did not take the message.
+    #[error("the queue did not take the message ({code})")]
+    Queue {
+        /// SQS's error code, or what happened to the call.
+        code: String,
+    },
     /// There is no such university.
     #[error("there is no university {0}")]
     NoUniversity(UniversityId),
+    /// There is no such subscription.
+    #[error("there is no subscription {0}")]
+    NoSubscription(SubscriptionId),
+    /// There is no such invoice.
+    #[error("there is no invoice {0}")]
+    NoInvoice(InvoiceId),
+    /// There is no such payment.
+    #[error("there is no payment {0}")]
+    NoPayment(PaymentId),
     /// Another delivery of the same message is at work, or died a moment ago.
     #[error("another delivery of the message is at work")]
     Held,
@@ -73,16 +117,82 @@ pub enum PortalError {
     },
 }
 
+impl PortalError {
+    #[cfg(feature = "stripe-api")]
+    /// What Stripe's refusal means for who asked. `field` names the field of the request that a
+    /// parameter of Stripe's came from; none where it came from us.
+    pub(crate) fn refused(
+        operation: &'static str,
+        source: StripeError,
+        field: impl Fn(Option<&str>) -> Option<&'static str>,
+    ) -> Self {
+        let Some(refusal) = source.refusal() else {
+            return Self::Stripe { operation, source };
+        };
+        let field = match refusal.kind.as_str() {
+            "invalid_request_error" => field(refusal.param.as_deref()),
+            "card_error" => None,
+            // A key of ours on two requests of ours, or worse.
+            _ => return Self::Stripe { operation, source },
+        };
+        let message = refusal
+            .message
+            .clone()
+            .unwrap_or_else(|| "was refused by Stripe".to_owned());
+        Self::Refused {
+            operation,
+            violations: field
+                .map(|field| Violation::new(field, message))
+                .into_iter()
+                .collect(),
+            source,
+        }
+    }
+
+    #[cfg(feature = "stripe-api")]
+    /// A deleted university cannot be billed.
+    pub(crate) fn deleted_university() -> Self {
+        let violation = Violation::new("university_id", "is of a university that is deleted");
+        Self::DeletedUniversity([violation])
+    }
+
+    /// Stripe's sentence about a refusal that no field is at fault for.
+    fn said(&self) -> Option<&str> {
+        match self {
+            Self::Refused { source, .. } => source.refusal()?.message.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 impl Fault for PortalError {
     fn class(&self) -> Class {
         match self {
             Self::Load { source, .. } | Self::MailNotNoted(source) => source.class(),
             Self::List { source, .. } => source.class(),
             Self::Commit { source, .. } => source.class(),
-            Self::Stripe { source, .. } => source.class(),
+            // That we ask too much of Stripe is not the doing of who asks us.
+            Self::Stripe { source, .. } => match source.class() {
+                Class::TooMany => Class::Busy,
+                Class::Invalid | Class::Missing => Class::Broken,
+                class => class,
+            },
+            Self::Refused { violations, .. } if violations.is_empty() => Class::Conflict,
+            Self::Refused { .. } | Self::DeletedUniversity(_) | Self::KeyReused(_) => {
+                Class::Invalid
+            }
+            Self::NotNow(_) => Class::Conflict,
+            Self::UnknownStatus | Self::BadPlan => Class::Broken,
             Self::Mail(source) => source.class(),
-            Self::NoUniversity(_) => Class::Missing,
-            Self::Bus { .. } | Self::Held | Self::Contended { .. } => Class::Busy,
+            Self::NoUniversity(_)
+            | Self::NoSubscription(_)
+            | Self::NoInvoice(_)
+            | Self::NoPayment(_) => Class::Missing,
+            Self::Bus { .. }
+            | Self::Queue { .. }
+            | Self::Held
+            | Self::TooEarly
+            | Self::Contended { .. } => Class::Busy,
         }
     }
 
@@ -90,12 +200,25 @@ impl Fault for PortalError {
         match self {
             Self::List { source, .. } => source.violations(),
             Self::Commit { source, .. } => source.violations(),
+            Self::Refused { violations, .. } => violations,
+            Self::DeletedUniversity(violation) | Self::KeyReused(violation) => violation,
             _ => &[],
         }
     }
 
     fn detail(&self) -> Option<String> {
-        matches!(self, Self::NoUniversity(_)).then(|| "There is no such university.".to_owned())
+        let none_such = |kind: &str| Some(format!("There is no such {kind}."));
+        match self {
+            Self::NoUniversity(_) => none_such("university"),
+            Self::NoSubscription(_) => none_such("subscription"),
+            Self::NoInvoice(_) => none_such("invoice"),
+            Self::NotNow(why) => Some(why.clone()),
+            Self::Refused { violations, .. } if violations.is_empty() => Some(format!(
+                "Stripe refused it: {}",
+                self.said().unwrap_or("no reason was given.")
+            )),
+            _ => None,
+        }
     }
 }
 

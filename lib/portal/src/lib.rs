@@ -5,6 +5,7 @@
 //! from an event happens in listeners.
 
 pub mod audit;
+pub mod billing;
 #[cfg(feature = "stripe-api")]
 pub mod customers;
 pub mod error;
@@ -13,4 +14,5 @@ pub mod listen;
 pub mod mail;
 pub mod registry;
 pub mod relay;
+pub mod repeats;
 pub mod stripe_events;

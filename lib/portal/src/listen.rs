@@ -12,6 +12,9 @@ pub enum ListenError {
     /// The body is not an event we know.
     #[error("the message is not an event")]
     Decode(#[source] DecodeError),
+    /// The body is not what this queue carries.
+    #[error("the message cannot be read")]
+    Body(#[source] serde_json::Error),
     /// A rule sent an event that this listener has nothing to do with.
     #[error("{kind} is not an event of this listener")]
     Unexpected {
@@ -26,7 +29,7 @@ pub enum ListenError {
 impl Fault for ListenError {
     fn class(&self) -> Class {
         match self {
-            Self::Decode(_) => Class::Invalid,
+            Self::Decode(_) | Self::Body(_) => Class::Invalid,
             Self::Unexpected { .. } => Class::Broken,
             Self::Handle(source) => source.class(),
         }

@@ -1,25 +1,19 @@
 //! What Stripe's events change, each once and in any order.
 
-mod invoices;
+mod charges;
+mod customers;
 mod subscriptions;
 
-use aws_sdk_dynamodb::Client;
-use bitflow_domain::decision::Ignored;
-use bitflow_domain::id::UniversityId;
+use bitflow_domain::billing::invoice::NewsKind;
 use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
 use bitflow_store::inbox::Inbox;
-use bitflow_store::invoices::Invoices;
-use bitflow_store::outbox::Outbox;
-use bitflow_store::payments::Payments;
-use bitflow_store::subscriptions::Subscriptions;
-use bitflow_store::transaction::{CommitError, Transaction};
-use bitflow_store::universities::Universities;
 use bitflow_stripe::event::{Event, Object};
-use bitflow_stripe::object::Metadata;
 use bitflow_stripe::retrieve::Retriever;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 
-use crate::error::{PortalError, commit, load};
+use crate::billing::ledger::{Ledger, Outcome, Seal, persist};
+use crate::error::PortalError;
 
 /// The inbox's name for the webhook.
 pub const CONSUMER: &str = "stripe-webhook";
@@ -29,68 +23,58 @@ const OPERATION: &str = "apply Stripe event";
 /// Applies events.
 #[derive(Debug)]
 pub struct StripeEvents {
-    /// DynamoDB.
-    pub dynamo: Client,
-    /// Whose customer is whose.
-    pub universities: Universities,
-    /// What `customer.subscription.*` changes.
-    pub subscriptions: Subscriptions,
-    /// What `invoice.*` changes.
-    pub invoices: Invoices,
-    /// What `invoice.payment_succeeded` adds.
-    pub payments: Payments,
-    /// Where our events leave.
-    pub outbox: Outbox,
-    /// Which of Stripe's events were handled.
+    /// What they change.
+    pub ledger: Ledger,
+    /// Which of them were handled.
     pub inbox: Inbox,
-    /// Asks Stripe where two events of one second disagree.
+    /// Asks Stripe what an event does not tell.
     pub retriever: Retriever,
 }
 
-/// What became of an event. Each is a success for Stripe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It changed something.
-    Applied,
-    /// It was handled before.
-    Repeated,
-    /// It changed nothing, and that is noted.
-    Ignored(Ignored),
-    /// It is about something that is not ours; nothing is stored.
-    NotOurs,
-    /// We do not follow its type; nothing is stored.
-    NotFollowed,
-}
-
-/// The event types that change something (contract section 1.1, "Stripe Events Handled").
-pub fn follows(kind: &str) -> bool {
-    Followed::of(kind).is_some()
-}
-
+/// The event types that change something: the contract's four (section 1.1, "Stripe Events
+/// Handled") and those without which the books would not follow Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Followed {
-    PaymentSucceeded,
-    PaymentFailed,
-    SubscriptionUpdated,
+    Invoice(NewsKind),
+    Subscription,
     SubscriptionDeleted,
+    TrialWillEnd,
+    ChargeRefunded,
+    DisputeCreated,
+    CustomerDeleted,
 }
 
 impl Followed {
     fn of(kind: &str) -> Option<Self> {
-        match kind {
-            "invoice.payment_succeeded" => Some(Self::PaymentSucceeded),
-            "invoice.payment_failed" => Some(Self::PaymentFailed),
-            "customer.subscription.updated" => Some(Self::SubscriptionUpdated),
-            "customer.subscription.deleted" => Some(Self::SubscriptionDeleted),
-            _ => None,
-        }
+        Some(match kind {
+            "invoice.finalized" => Self::Invoice(NewsKind::Finalized),
+            "invoice.payment_succeeded" => Self::Invoice(NewsKind::Paid),
+            "invoice.payment_failed" => Self::Invoice(NewsKind::Failed),
+            "invoice.payment_action_required" => Self::Invoice(NewsKind::ActionRequired),
+            "invoice.marked_uncollectible" => Self::Invoice(NewsKind::Uncollectible),
+            "invoice.voided" => Self::Invoice(NewsKind::Voided),
+            "customer.subscription.created" | "customer.subscription.updated" => Self::Subscription,
+            "customer.subscription.deleted" => Self::SubscriptionDeleted,
+            "customer.subscription.trial_will_end" => Self::TrialWillEnd,
+            "charge.refunded" => Self::ChargeRefunded,
+            "charge.dispute.created" => Self::DisputeCreated,
+            "customer.deleted" => Self::CustomerDeleted,
+            _ => return None,
+        })
     }
 }
 
-/// One try at an event: done, or to be loaded and decided again.
-enum Tried {
-    Done(Outcome),
-    Again,
+/// Whether events of this type change something.
+pub fn follows(kind: &str) -> bool {
+    Followed::of(kind).is_some()
+}
+
+/// An event on its way into the books.
+struct News<'a> {
+    event: &'a Event,
+    context: &'a Context,
+    seal: Option<Seal<'a>>,
+    now: Timestamp,
 }
 
 impl StripeEvents {
@@ -108,90 +92,58 @@ impl StripeEvents {
             },
             correlation_id,
         };
-        for _ in 0..3 {
-            let tried = match (Followed::of(&event.kind), &event.object) {
-                (Some(Followed::PaymentSucceeded), Object::Invoice(told)) => {
-                    self.payment_succeeded(event, told, &context, now).await?
-                }
-                (Some(Followed::PaymentFailed), Object::Invoice(told)) => {
-                    self.payment_failed(event, told, &context, now).await?
-                }
-                (Some(Followed::SubscriptionUpdated), Object::Subscription(told)) => {
-                    self.subscription_reported(event, told, false, &context, now)
-                        .await?
-                }
-                (Some(Followed::SubscriptionDeleted), Object::Subscription(told)) => {
-                    self.subscription_reported(event, told, true, &context, now)
-                        .await?
-                }
-                _ => return Ok(Outcome::NotFollowed),
-            };
-            if let Tried::Done(outcome) = tried {
-                return Ok(outcome);
+        let seal = Seal {
+            inbox: &self.inbox,
+            message_id: &event.id,
+        };
+        let news = News {
+            event,
+            context: &context,
+            seal: Some(seal),
+            now,
+        };
+        let Some(followed) = Followed::of(&event.kind) else {
+            return Ok(Outcome::NotFollowed);
+        };
+        match (followed, &event.object) {
+            (Followed::Invoice(kind), Object::Invoice(told)) => {
+                let at = told.paid_at.filter(|_| kind == NewsKind::Paid);
+                let happened = (kind, at.unwrap_or(event.created));
+                self.ledger
+                    .hear(OPERATION, told, happened, news.seal, (&context, now))
+                    .await
             }
-        }
-        Err(PortalError::Contended {
-            operation: OPERATION,
-        })
-    }
-
-    /// Notes an event that changes nothing.
-    async fn note(
-        &self,
-        event: &Event,
-        why: Ignored,
-        now: Timestamp,
-    ) -> Result<Tried, PortalError> {
-        let mut transaction = Transaction::new(&self.dynamo);
-        self.inbox.handled(&mut transaction, &event.id, now);
-        commit_once(transaction, Outcome::Ignored(why)).await
-    }
-
-    /// The university that an object belongs to, if it is one of ours: named by the metadata we put
-    /// there, or else by the customer.
-    async fn owner(
-        &self,
-        metadata: &[&Metadata],
-        customer: Option<&str>,
-    ) -> Result<Option<UniversityId>, PortalError> {
-        if let Some(id) = named(metadata, "university_id", UniversityId::parse)
-            && let Some(university) = self.universities.get(id).await.map_err(load(OPERATION))?
-        {
-            // Metadata can be copied by hand; the customer cannot. Not linked yet is fine.
-            let linked = university.stripe_customer_id.as_deref();
-            if linked.is_none() || customer.is_none() || linked == customer {
-                return Ok(Some(id));
-            }
-        }
-        match customer {
-            Some(customer) => self
-                .universities
-                .by_stripe_customer(customer)
+            (Followed::Subscription, Object::Subscription(told)) => {
+                persist(OPERATION, || {
+                    async { self.subscription(&news, told, None).await }.boxed()
+                })
                 .await
-                .map_err(load(OPERATION)),
-            None => Ok(None),
+            }
+            (Followed::SubscriptionDeleted, Object::Subscription(told)) => {
+                persist(OPERATION, || {
+                    async { self.subscription_deleted(&news, told).await }.boxed()
+                })
+                .await
+            }
+            (Followed::TrialWillEnd, Object::Subscription(told)) => {
+                persist(OPERATION, || {
+                    async { self.subscription(&news, told, told.trial_end).await }.boxed()
+                })
+                .await
+            }
+            (Followed::ChargeRefunded, Object::Charge(told)) => {
+                self.charge_refunded(&news, told).await
+            }
+            (Followed::DisputeCreated, Object::Dispute(told)) => {
+                self.dispute_created(&news, told).await
+            }
+            (Followed::CustomerDeleted, Object::Customer(told)) => {
+                persist(OPERATION, || {
+                    async { self.customer_deleted(&news, told).await }.boxed()
+                })
+                .await
+            }
+            _ => Ok(Outcome::NotFollowed),
         }
-    }
-}
-
-/// The first value of `key` that `parse` takes.
-fn named<T, E>(
-    metadata: &[&Metadata],
-    key: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> Option<T> {
-    metadata
-        .iter()
-        .filter_map(|pairs| pairs.get(key))
-        .find_map(|text| parse(text).ok())
-}
-
-/// Commits; what was handled before is a success, what was changed meanwhile is tried again.
-async fn commit_once(transaction: Transaction, outcome: Outcome) -> Result<Tried, PortalError> {
-    match transaction.commit().await {
-        Ok(()) => Ok(Tried::Done(outcome)),
-        Err(CommitError::AlreadyHandled) => Ok(Tried::Done(Outcome::Repeated)),
-        Err(CommitError::Conflict { .. }) => Ok(Tried::Again),
-        Err(error) => Err(commit(OPERATION)(error)),
     }
 }

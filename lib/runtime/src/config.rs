@@ -32,6 +32,10 @@ pub enum Kind {
     Url,
     /// `true` or `false`.
     Flag,
+    /// A whole number of days.
+    Day,
+    /// Whole numbers of days, separated by commas.
+    Days,
 }
 
 macro_rules! variables {
@@ -62,6 +66,11 @@ variables! {
     ACTIVITIES_TABLE: Text, "Name of the table of the audit trail.";
     OUTBOX_TABLE: Text, "Name of the table of events on their way to the bus.";
     INBOX_TABLE: Text, "Name of the table of messages that were handled.";
+    IDEMPOTENCY_KEYS_TABLE: Text, "Name of the table of what was begun under an idempotency key.";
+    JOB_RUNS_TABLE: Text, "Name of the table of how far each run of a job came.";
+    INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
+    PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
+    SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";
     EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";
     STRIPE_SECRET: Secret, "Stripe's secret API key (`sk_…` or a restricted `rk_…`).";
     STRIPE_WEBHOOK_SECRET: Secret, "Signing secret of the Stripe webhook endpoint (`whsec_…`).";
@@ -136,10 +145,39 @@ impl Config {
         self.text(variable) == "true"
     }
 
+    /// The value of a `Day`.
+    pub fn day(&self, variable: Variable) -> u16 {
+        self.days(variable)[0]
+    }
+
+    /// The values of a `Days`.
+    pub fn days(&self, variable: Variable) -> Vec<u16> {
+        days(self.text(variable)).expect("checked when it was read")
+    }
+
+    /// The name of the table of `kind`, e.g. of `invoices`: the value of `INVOICES_TABLE`.
+    pub fn table(&self, kind: &str) -> String {
+        let name = format!("{}_TABLE", kind.to_uppercase());
+        let variable = ALL.iter().find(|variable| variable.name == name);
+        let variable = variable.unwrap_or_else(|| panic!("{name} is not a variable"));
+        self.text(*variable).to_owned()
+    }
+
     /// What every AWS SDK client is made from.
     pub fn aws(&self) -> &SdkConfig {
         &self.aws
     }
+}
+
+/// The numbers of a `Days`.
+fn days(value: &str) -> Option<Vec<u16>> {
+    let day = |text: &str| {
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|day| (1..=3650).contains(day))
+    };
+    value.split(',').map(day).collect()
 }
 
 impl ConfigError {
@@ -196,6 +234,14 @@ impl Kind {
                 "an absolute http or https URL",
             ),
             Self::Flag => (matches!(value, "true" | "false"), "true or false"),
+            Self::Day => (
+                days(value).is_some_and(|days| days.len() == 1),
+                "a whole number of days from 1 to 3650",
+            ),
+            Self::Days => (
+                days(value).is_some(),
+                "whole numbers of days from 1 to 3650, separated by commas",
+            ),
         };
         (!right).then_some(must)
     }
@@ -211,6 +257,7 @@ mod tests {
             STRIPE_SECRET,
             STRIPE_API_BASE,
             SENDGRID_SANDBOX,
+            PAYMENT_REMINDER_DAYS,
         ];
         let lookup = |name: &str| {
             set.iter()
@@ -235,14 +282,16 @@ mod tests {
                 ("OUTBOX_TABLE", " "),
                 ("STRIPE_API_BASE", "ftp://x"),
                 ("SENDGRID_SANDBOX", "yes"),
+                ("PAYMENT_REMINDER_DAYS", "1,0"),
             ],
             "missing environment variables: OUTBOX_TABLE, STRIPE_SECRET; \
              STRIPE_API_BASE must be an absolute http or https URL; \
-             SENDGRID_SANDBOX must be true or false",
+             SENDGRID_SANDBOX must be true or false; \
+             PAYMENT_REMINDER_DAYS must be whole numbers of days from 1 to 3650, separated by commas",
         );
         check(
             &[("OUTBOX_TABLE", "o"), ("STRIPE_SECRET", "sk")],
-            r#"{"OUTBOX_TABLE": "o", "SENDGRID_SANDBOX": "false", "STRIPE_API_BASE": "https://api.stripe.com", "STRIPE_SECRET": "sk"}"#,
+            r#"{"OUTBOX_TABLE": "o", "PAYMENT_REMINDER_DAYS": "1,7,14,30", "SENDGRID_SANDBOX": "false", "STRIPE_API_BASE": "https://api.stripe.com", "STRIPE_SECRET": "sk"}"#,
         );
     }
 

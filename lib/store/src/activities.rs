@@ -88,7 +88,7 @@ impl Activities {
             .key_condition_expression("university_id = :university")
             .expression_attribute_values(":university", s(&partition))
             .scan_index_forward(false)
-            .limit(page.limit.get())
+            .limit(page.limit.into())
             .set_exclusive_start_key(start)
             .send()
             .await

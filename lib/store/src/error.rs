@@ -12,7 +12,7 @@ pub enum StoreError {
     #[error("DynamoDB {operation} failed")]
     Dynamo {
         /// The call, e.g. `GetItem universities`.
-        operation: &'static str,
+        operation: String,
         /// Whether it may work later.
         class: Class,
         /// What the SDK said.
@@ -32,7 +32,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Classifies what the SDK says of `operation`.
-    pub(crate) fn dynamo<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn dynamo<E, R>(operation: impl Into<String>, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
@@ -43,7 +43,7 @@ impl StoreError {
             _ => Class::Busy,
         };
         Self::Dynamo {
-            operation,
+            operation: operation.into(),
             class,
             source: Box::new(error),
         }

@@ -8,13 +8,16 @@
 pub mod activities;
 pub mod domains;
 pub mod error;
+pub mod idempotency;
 pub mod inbox;
 pub mod invoices;
 mod item;
+pub mod job_runs;
 pub mod outbox;
 pub mod page;
 pub mod payments;
 pub mod subscriptions;
+mod table;
 mod time;
 pub mod transaction;
 pub mod universities;

@@ -41,6 +41,10 @@ pub struct OutboxEvent {
 }
 
 impl Outbox {
+    /// What a [`CommitError::Conflict`](crate::transaction::CommitError) names where an event with
+    /// the same id was committed before.
+    pub const ENTITY: &'static str = "event";
+
     /// The table named `table`.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
@@ -52,7 +56,7 @@ impl Outbox {
     /// Adds an event to the transaction of the change it tells of.
     pub fn put(&self, transaction: &mut Transaction, event: &Envelope) {
         let item = to_item(&Record::of(event));
-        transaction.insert(&self.table, "event_id", item, Guard::Version("event"));
+        transaction.insert(&self.table, "event_id", item, Guard::Version(Self::ENTITY));
     }
 
     /// Notes that the bus has the event. Again changes nothing but the time.

@@ -13,8 +13,8 @@ use crate::item::{Item, s};
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
-    /// How many at most.
-    pub limit: Limit,
+    /// How many at most; not 0.
+    pub limit: u8,
     /// Where the page before ended, as it said.
     pub cursor: Option<String>,
 }
@@ -35,36 +35,6 @@ impl<T> Page<T> {
             data: self.data.into_iter().map(change).collect(),
             next_cursor: self.next_cursor,
         }
-    }
-}
-
-/// Entries of a page: 1 to 100, by default 25.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(u8);
-
-/// The number is not a page size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a whole number from 1 to 100")]
-pub struct InvalidLimit;
-
-impl Limit {
-    /// Reads a number from a query string.
-    pub fn parse(text: &str) -> Result<Self, InvalidLimit> {
-        match text.parse::<u8>() {
-            Ok(number @ 1..=100) => Ok(Self(number)),
-            _ => Err(InvalidLimit),
-        }
-    }
-
-    /// As DynamoDB's `Limit`.
-    pub(crate) fn get(self) -> i32 {
-        i32::from(self.0)
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self(25)
     }
 }
 
@@ -176,14 +146,6 @@ mod tests {
                 matches!(KEY.decode(&wrong), Err(ListError::Cursor(_))),
                 "{wrong}"
             );
-        }
-    }
-
-    #[test]
-    fn limits() {
-        assert_eq!(Limit::parse("100"), Ok(Limit(100)));
-        for wrong in ["", "0", "101", "-1", "1.5", "ten"] {
-            assert_eq!(Limit::parse(wrong), Err(InvalidLimit), "{wrong}");
         }
     }
 }

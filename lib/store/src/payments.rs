@@ -1,67 +1,80 @@
-//! Table `payments`: key `university_id, payment_id`.
+//! Table `payments`: key `university_id, payment_id`; index `by_paid` (university_id, paid_at).
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::billing::payment::{Payment, PaymentStatus};
 use bitflow_domain::id::{InvoiceId, PaymentId, UniversityId};
 use bitflow_domain::money::{Currency, Money};
+use bitflow_domain::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{from_item, s, to_item};
+use crate::item::to_item;
+use crate::page::{CursorKey, ListError, Page, PageRequest};
+use crate::table::{Select, Table};
 use crate::time::Stored;
 use crate::transaction::{Guard, Transaction};
-
-const TABLE: &str = "payments";
 
 /// The table.
 #[derive(Debug, Clone)]
 pub struct Payments {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 impl Payments {
     /// The table named `table`.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
-            client: client.clone(),
-            table: table.into(),
+            table: Table::new(client, table, "payments"),
         }
     }
 
-    /// Every payment of a university, oldest invoice first.
+    /// The payment as of now (a consistent read).
+    pub async fn get(
+        &self,
+        university_id: UniversityId,
+        id: PaymentId,
+    ) -> Result<Option<Payment>, StoreError> {
+        let key = [
+            ("university_id", university_id.to_string()),
+            ("payment_id", id.to_string()),
+        ];
+        let record = self.table.get::<Record>(&key).await?;
+        Ok(record.map(Record::into_entity))
+    }
+
+    /// A university's payments, newest first. An index read: a change shows after a moment.
     pub async fn of_university(
         &self,
         university_id: UniversityId,
-    ) -> Result<Vec<Payment>, StoreError> {
-        let mut payments = Vec::new();
-        let mut start = None;
-        loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("university_id = :university")
-                .expression_attribute_values(":university", s(university_id))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::dynamo("Query payments", error))?;
-            for item in answer.items.unwrap_or_default() {
-                payments.push(from_item::<Record>(TABLE, item)?.into_entity());
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(payments);
-            }
-        }
+        page: &PageRequest,
+    ) -> Result<Page<Payment>, ListError> {
+        let partition = university_id.to_string();
+        let key = CursorKey {
+            partition: ("university_id", &partition),
+            others: &["payment_id", "paid_at"],
+        };
+        let select = Select {
+            backwards: true,
+            ..Select::of("by_paid", key)
+        };
+        let rows = self
+            .table
+            .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
     }
 
     /// Adds a payment that must be new.
     pub fn insert(&self, transaction: &mut Transaction, payment: &Payment) {
         let item = to_item(&Record::of(payment));
-        transaction.insert(&self.table, "payment_id", item, Guard::Version("payment"));
+        let guard = Guard::Version("payment");
+        transaction.insert(&self.table.name, "payment_id", item, guard);
+    }
+
+    /// Replaces the payment that was loaded with version `loaded`.
+    pub fn replace(&self, transaction: &mut Transaction, payment: &Payment, loaded: Version) {
+        let item = to_item(&Record::of(payment));
+        transaction.replace(&self.table.name, loaded.get(), item, "payment");
     }
 }
 
@@ -72,12 +85,16 @@ struct Record {
     invoice_id: InvoiceId,
     amount: i64,
     currency: Currency,
+    amount_refunded: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stripe_payment_intent_id: Option<String>,
     status: PaymentStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disputed_at: Option<Stored>,
     paid_at: Stored,
+    version: Version,
 }
 
 impl Record {
@@ -88,10 +105,13 @@ impl Record {
             invoice_id: payment.invoice_id,
             amount: payment.amount.amount,
             currency: payment.amount.currency,
+            amount_refunded: payment.amount_refunded,
             method: payment.method.clone(),
             stripe_payment_intent_id: payment.stripe_payment_intent_id.clone(),
             status: payment.status,
+            disputed_at: payment.disputed_at.map(Stored),
             paid_at: Stored(payment.paid_at),
+            version: payment.version,
         }
     }
 
@@ -101,10 +121,13 @@ impl Record {
             university_id: self.university_id,
             invoice_id: self.invoice_id,
             amount: Money::new(self.amount, self.currency),
+            amount_refunded: self.amount_refunded,
             method: self.method,
             stripe_payment_intent_id: self.stripe_payment_intent_id,
             status: self.status,
+            disputed_at: self.disputed_at.map(|at| at.0),
             paid_at: self.paid_at.0,
+            version: self.version,
         }
     }
 }

@@ -2,31 +2,42 @@
 //! `by_status` (status, current_period_end).
 
 use aws_sdk_dynamodb::Client;
-use bitflow_domain::billing::subscription::{Subscription, SubscriptionStatus, Terms};
+use bitflow_domain::billing::subscription::{
+    Billing, ManualPlan, Subscription, SubscriptionStatus, Terms,
+};
 use bitflow_domain::id::{SubscriptionId, UniversityId};
+use bitflow_domain::money::{Currency, Money};
 use bitflow_domain::version::Version;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{from_item, s, to_item};
-use crate::time::Stored;
+use crate::item::to_item;
+use crate::page::{CursorKey, ListError, Page, PageRequest};
+use crate::table::{Select, Table};
+use crate::time::{Stored, fixed};
 use crate::transaction::{Guard, Transaction};
-
-const TABLE: &str = "subscriptions";
 
 /// The table.
 #[derive(Debug, Clone)]
 pub struct Subscriptions {
-    client: Client,
-    table: String,
+    table: Table,
+}
+
+/// Which subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct SubscriptionKey {
+    /// Whose.
+    pub university_id: UniversityId,
+    /// Its id.
+    pub subscription_id: SubscriptionId,
 }
 
 impl Subscriptions {
     /// The table named `table`.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
-            client: client.clone(),
-            table: table.into(),
+            table: Table::new(client, table, "subscriptions"),
         }
     }
 
@@ -36,54 +47,86 @@ impl Subscriptions {
         university_id: UniversityId,
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("university_id", s(university_id))
-            .key("subscription_id", s(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::dynamo("GetItem subscriptions", error))?;
-        answer
-            .item
-            .map(|item| from_item::<Record>(TABLE, item).map(Record::into_entity))
-            .transpose()
+        let key = [
+            ("university_id", university_id.to_string()),
+            ("subscription_id", id.to_string()),
+        ];
+        let record = self.table.get::<Record>(&key).await?;
+        Ok(record.map(Record::into_entity))
     }
 
     /// Which subscription this is at Stripe. An index read: a new row shows after a moment.
     pub async fn by_stripe_id(
         &self,
         stripe_subscription_id: &str,
-    ) -> Result<Option<(UniversityId, SubscriptionId)>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_stripe_id")
-            .key_condition_expression("stripe_subscription_id = :id")
-            .expression_attribute_values(":id", s(stripe_subscription_id))
-            .limit(1)
-            .send()
+    ) -> Result<Option<SubscriptionKey>, StoreError> {
+        let attribute = "stripe_subscription_id";
+        self.table
+            .first("by_stripe_id", attribute, stripe_subscription_id)
             .await
-            .map_err(|error| StoreError::dynamo("Query subscriptions.by_stripe_id", error))?;
-        let first = answer.items.unwrap_or_default().into_iter().next();
-        let key = first
-            .map(|item| from_item::<KeyRecord>(TABLE, item))
-            .transpose()?;
-        Ok(key.map(|key| (key.university_id, key.subscription_id)))
+    }
+
+    /// A university's subscriptions.
+    pub async fn of_university(
+        &self,
+        university_id: UniversityId,
+        page: &PageRequest,
+    ) -> Result<Page<Subscription>, ListError> {
+        let partition = university_id.to_string();
+        let select = Select {
+            index: None,
+            key: CursorKey {
+                partition: ("university_id", &partition),
+                others: &["subscription_id"],
+            },
+            between: None,
+            backwards: false,
+            only: None,
+        };
+        let rows = self
+            .table
+            .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
+    }
+
+    /// The keys of up to `limit` subscriptions of one status. An index read.
+    pub async fn keys_by_status(
+        &self,
+        status: SubscriptionStatus,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<SubscriptionKey>, ListError> {
+        let select = Select {
+            only: Some("university_id, subscription_id"),
+            ..by_status(status)
+        };
+        self.table.page(select, i32::from(limit), cursor).await
+    }
+
+    /// Subscriptions of one status whose period ends between `from` and `to`. An index read.
+    pub async fn ending(
+        &self,
+        status: SubscriptionStatus,
+        (from, to): (Timestamp, Timestamp),
+        page: &PageRequest,
+    ) -> Result<Page<Subscription>, ListError> {
+        let select = Select {
+            between: Some(("current_period_end", fixed(from), fixed(to))),
+            ..by_status(status)
+        };
+        let rows = self
+            .table
+            .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
     }
 
     /// Adds a subscription that must be new.
     pub fn insert(&self, transaction: &mut Transaction, subscription: &Subscription) {
         let item = to_item(&Record::of(subscription));
-        transaction.insert(
-            &self.table,
-            "subscription_id",
-            item,
-            Guard::Version("subscription"),
-        );
+        let guard = Guard::Version("subscription");
+        transaction.insert(&self.table.name, "subscription_id", item, guard);
     }
 
     /// Replaces the subscription that was loaded with version `loaded`.
@@ -93,26 +136,25 @@ impl Subscriptions {
         subscription: &Subscription,
         loaded: Version,
     ) {
-        transaction.replace(
-            &self.table,
-            loaded.get(),
-            to_item(&Record::of(subscription)),
-            "subscription",
-        );
+        let item = to_item(&Record::of(subscription));
+        transaction.replace(&self.table.name, loaded.get(), item, "subscription");
     }
 }
 
-#[derive(Deserialize)]
-struct KeyRecord {
-    university_id: UniversityId,
-    subscription_id: SubscriptionId,
+fn by_status(status: SubscriptionStatus) -> Select<'static> {
+    let key = CursorKey {
+        partition: ("status", status.as_str()),
+        others: &["university_id", "subscription_id", "current_period_end"],
+    };
+    Select::of("by_status", key)
 }
 
 #[derive(Serialize, Deserialize)]
 struct Record {
     university_id: UniversityId,
     subscription_id: SubscriptionId,
-    stripe_subscription_id: String,
+    #[serde(flatten)]
+    billing: BillingRecord,
     status: SubscriptionStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     stripe_price_id: Option<String>,
@@ -120,24 +162,53 @@ struct Record {
     current_period_end: Stored,
     cancel_at_period_end: bool,
     reported_at: Stored,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warned_of: Option<Stored>,
     version: Version,
     created_at: Stored,
     updated_at: Stored,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "billing", rename_all = "snake_case")]
+enum BillingRecord {
+    Stripe {
+        stripe_subscription_id: String,
+    },
+    Manual {
+        amount: i64,
+        currency: Currency,
+        description: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        days_until_due: Option<u16>,
+    },
+}
+
 impl Record {
     fn of(subscription: &Subscription) -> Self {
         let terms = &subscription.terms;
+        let billing = match &subscription.billing {
+            Billing::Stripe { subscription_id } => BillingRecord::Stripe {
+                stripe_subscription_id: subscription_id.clone(),
+            },
+            Billing::Manual(plan) => BillingRecord::Manual {
+                amount: plan.amount.amount,
+                currency: plan.amount.currency,
+                description: plan.description.clone(),
+                days_until_due: plan.days_until_due,
+            },
+        };
         Self {
             university_id: subscription.university_id,
             subscription_id: subscription.id,
-            stripe_subscription_id: subscription.stripe_subscription_id.clone(),
+            billing,
             status: terms.status,
             stripe_price_id: terms.stripe_price_id.clone(),
             current_period_start: Stored(terms.current_period_start),
             current_period_end: Stored(terms.current_period_end),
             cancel_at_period_end: terms.cancel_at_period_end,
             reported_at: Stored(subscription.reported_at),
+            warned_of: subscription.warned_of.map(Stored),
             version: subscription.version,
             created_at: Stored(subscription.created_at),
             updated_at: Stored(subscription.updated_at),
@@ -145,10 +216,27 @@ impl Record {
     }
 
     fn into_entity(self) -> Subscription {
+        let billing = match self.billing {
+            BillingRecord::Stripe {
+                stripe_subscription_id,
+            } => Billing::Stripe {
+                subscription_id: stripe_subscription_id,
+            },
+            BillingRecord::Manual {
+                amount,
+                currency,
+                description,
+                days_until_due,
+            } => Billing::Manual(ManualPlan {
+                amount: Money::new(amount, currency),
+                description,
+                days_until_due,
+            }),
+        };
         Subscription {
             id: self.subscription_id,
             university_id: self.university_id,
-            stripe_subscription_id: self.stripe_subscription_id,
+            billing,
             terms: Terms {
                 status: self.status,
                 stripe_price_id: self.stripe_price_id,
@@ -157,6 +245,7 @@ impl Record {
                 cancel_at_period_end: self.cancel_at_period_end,
             },
             reported_at: self.reported_at.0,
+            warned_of: self.warned_of.map(|at| at.0),
             version: self.version,
             created_at: self.created_at.0,
             updated_at: self.updated_at.0,

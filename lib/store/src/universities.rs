@@ -13,44 +13,31 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{from_item, s, to_item};
+use crate::item::to_item;
 use crate::page::{CursorKey, ListError, Page, PageRequest};
+use crate::table::{Select, Table};
 use crate::time::Stored;
 use crate::transaction::{Guard, Transaction};
-
-const TABLE: &str = "universities";
 
 /// The table.
 #[derive(Debug, Clone)]
 pub struct Universities {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 impl Universities {
     /// The table named `table`.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
-            client: client.clone(),
-            table: table.into(),
+            table: Table::new(client, table, "universities"),
         }
     }
 
     /// The university as of now (a consistent read), deleted or not.
     pub async fn get(&self, id: UniversityId) -> Result<Option<University>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("university_id", s(id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::dynamo("GetItem universities", error))?;
-        answer
-            .item
-            .map(|item| from_item::<Record>(TABLE, item).map(Record::into_entity))
-            .transpose()
+        let key = [("university_id", id.to_string())];
+        let record = self.table.get::<Record>(&key).await?;
+        Ok(record.map(Record::into_entity))
     }
 
     /// Universities of one status by name. An index read: a change shows after a moment.
@@ -63,32 +50,12 @@ impl Universities {
             partition: ("status", status.as_str()),
             others: &["university_id", "name_key"],
         };
-        let start = page
-            .cursor
-            .as_deref()
-            .map(|cursor| key.decode(cursor))
-            .transpose()?;
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_status")
-            .key_condition_expression("#status = :status")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", s(status.as_str()))
-            .limit(page.limit.get())
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| StoreError::dynamo("Query universities.by_status", error))?;
-        let next_cursor = answer.last_evaluated_key().map(|last| key.encode(last));
-        let data = answer
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| from_item::<Record>(TABLE, item).map(Record::into_entity))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { data, next_cursor })
+        let select = Select::of("by_status", key);
+        let rows = self
+            .table
+            .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
     }
 
     /// Whose customer this is at Stripe. An index read: a new link shows after a moment.
@@ -96,29 +63,22 @@ impl Universities {
         &self,
         stripe_customer_id: &str,
     ) -> Result<Option<UniversityId>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_stripe_customer")
-            .key_condition_expression("stripe_customer_id = :customer")
-            .expression_attribute_values(":customer", s(stripe_customer_id))
-            .limit(1)
-            .send()
-            .await
-            .map_err(|error| StoreError::dynamo("Query universities.by_stripe_customer", error))?;
-        let first = answer.items.unwrap_or_default().into_iter().next();
-        Ok(first
-            .map(|item| from_item::<KeyRecord>(TABLE, item))
-            .transpose()?
-            .map(|r| r.university_id))
+        let key = self
+            .table
+            .first::<KeyRecord>(
+                "by_stripe_customer",
+                "stripe_customer_id",
+                stripe_customer_id,
+            )
+            .await?;
+        Ok(key.map(|key| key.university_id))
     }
 
     /// Adds a university that must be new.
     pub fn insert(&self, transaction: &mut Transaction, university: &University) {
         let item = to_item(&Record::of(university));
         transaction.insert(
-            &self.table,
+            &self.table.name,
             "university_id",
             item,
             Guard::Version("university"),
@@ -128,7 +88,7 @@ impl Universities {
     /// Replaces the university that was loaded with version `loaded`.
     pub fn replace(&self, transaction: &mut Transaction, university: &University, loaded: Version) {
         transaction.replace(
-            &self.table,
+            &self.table.name,
             loaded.get(),
             to_item(&Record::of(university)),
             "university",
@@ -157,6 +117,8 @@ struct Record {
     storage: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     stripe_customer_id: Option<String>,
+    #[serde(default)]
+    stripe_customers_lost: u32,
     portal_secret: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_portal_secret: Option<String>,
@@ -182,6 +144,7 @@ impl Record {
             faculty: university.metrics.faculty,
             storage: university.metrics.storage,
             stripe_customer_id: university.stripe_customer_id.clone(),
+            stripe_customers_lost: university.stripe_customers_lost,
             portal_secret: university.portal_secrets.current.expose_secret().to_owned(),
             previous_portal_secret: previous.map(|p| p.secret.expose_secret().to_owned()),
             previous_portal_secret_expires_at: previous.map(|p| Stored(p.expires_at)),
@@ -212,6 +175,7 @@ impl Record {
                 storage: self.storage,
             },
             stripe_customer_id: self.stripe_customer_id,
+            stripe_customers_lost: self.stripe_customers_lost,
             portal_secrets: PortalSecrets {
                 current: self.portal_secret.into(),
                 previous,

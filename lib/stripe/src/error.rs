@@ -46,6 +46,10 @@ pub struct Refusal {
     pub code: Option<String>,
     /// The parameter at fault.
     pub param: Option<String>,
+    /// The bank's reason, of a card that was declined.
+    pub decline_code: Option<String>,
+    /// A sentence for people. It may quote what was sent: for who sent it, never for a log.
+    pub message: Option<String>,
 }
 
 impl std::fmt::Display for Refusal {
@@ -56,7 +60,10 @@ impl std::fmt::Display for Refusal {
         } else {
             &self.kind
         })?;
-        for part in [&self.code, &self.param].into_iter().flatten() {
+        for part in [&self.code, &self.decline_code, &self.param]
+            .into_iter()
+            .flatten()
+        {
             write!(f, ", {part}")?;
         }
         Ok(())
@@ -64,6 +71,19 @@ impl std::fmt::Display for Refusal {
 }
 
 impl StripeError {
+    /// Stripe's reason, where it is the request that is at fault and not the moment: sending the
+    /// same again does not help.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused {
+                status: 400 | 402 | 404,
+                refusal,
+                ..
+            } => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// What an answer that is no success means.
     pub(crate) fn refused(operation: &str, status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
@@ -91,9 +111,12 @@ impl Fault for StripeError {
                 ..
             } => Class::Busy,
             Self::Refused { status: 404, .. } => Class::Missing,
+            // An idempotency error is a key of ours on two requests of ours.
             Self::Refused {
-                status: 400 | 402, ..
-            } => Class::Invalid,
+                status: 400 | 402,
+                refusal,
+                ..
+            } if refusal.kind != "idempotency_error" => Class::Invalid,
             // 401 and 403 mean that our key is wrong: ours to mend.
             Self::Refused { .. } | Self::Unreadable { .. } => Class::Broken,
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::object::{Invoice, Subscription, seconds};
+use crate::object::{Charge, Customer, Dispute, Invoice, Subscription, seconds};
 
 /// A verified event.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,12 @@ pub enum Object {
     Invoice(Box<Invoice>),
     /// `subscription`.
     Subscription(Box<Subscription>),
+    /// `charge`.
+    Charge(Box<Charge>),
+    /// `dispute`.
+    Dispute(Box<Dispute>),
+    /// `customer`.
+    Customer(Box<Customer>),
     /// Something we do not follow.
     Other,
 }
@@ -73,6 +79,13 @@ pub fn parse(body: &[u8], follows: impl FnOnce(&str) -> bool) -> Result<Event, P
         }
         "subscription" => Subscription::deserialize(&wire.data.object)
             .map(|it| Object::Subscription(Box::new(it))),
+        "charge" => Charge::deserialize(&wire.data.object).map(|it| Object::Charge(Box::new(it))),
+        "dispute" => {
+            Dispute::deserialize(&wire.data.object).map(|it| Object::Dispute(Box::new(it)))
+        }
+        "customer" => {
+            Customer::deserialize(&wire.data.object).map(|it| Object::Customer(Box::new(it)))
+        }
         _ => Ok(Object::Other),
     };
     match object {

@@ -17,6 +17,8 @@ pub type Metadata = BTreeMap<String, String>;
 pub struct Invoice {
     /// `in_…`.
     pub id: String,
+    /// `draft`, `open`, `paid`, `void`, `uncollectible`.
+    pub status: Option<String>,
     /// The number people read; none on a draft.
     pub number: Option<String>,
     /// `cus_…`.
@@ -33,6 +35,8 @@ pub struct Invoice {
     pub amount_due: i64,
     /// Minor units paid.
     pub amount_paid: i64,
+    /// What it bills; the first ten where there are more.
+    pub lines: Vec<Line>,
     /// Attempts to pay it so far.
     pub attempt_count: u64,
     /// When Stripe tries next.
@@ -51,6 +55,72 @@ pub struct Invoice {
     pub payment_method_type: Option<String>,
 }
 
+/// A line of an invoice. <https://docs.stripe.com/api/invoice-line-item/object>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What for.
+    pub description: Option<String>,
+    /// Minor units.
+    pub amount: i64,
+    /// From when to when.
+    pub period: Option<(Timestamp, Timestamp)>,
+}
+
+/// A charge. <https://docs.stripe.com/api/charges/object>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// `ch_…`.
+    pub id: String,
+    /// `cus_…`.
+    pub customer: Option<String>,
+    /// `pi_…` of the payment it belongs to.
+    pub payment_intent: Option<String>,
+    /// `in_…` of what it paid, in the older shape.
+    pub invoice: Option<String>,
+    /// Minor units that went back, in all.
+    pub amount_refunded: i64,
+}
+
+/// A dispute. <https://docs.stripe.com/api/disputes/object>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispute {
+    /// `dp_…`.
+    pub id: String,
+    /// `pi_…` of the payment that is disputed.
+    pub payment_intent: Option<String>,
+    /// Minor units that are disputed.
+    pub amount: i64,
+    /// `fraudulent` and so on.
+    pub reason: Option<String>,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// A customer. <https://docs.stripe.com/api/customers/object>
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Customer {
+    /// `cus_…`.
+    pub id: String,
+    /// Its metadata.
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+/// How an invoice was paid. <https://docs.stripe.com/api/invoice-payment/object>
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PaymentDetails {
+    /// `pi_…`.
+    pub payment_intent: Option<String>,
+    /// `card` and so on.
+    pub method: Option<String>,
+}
+
+/// A page of a list. <https://docs.stripe.com/api/pagination>
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct List<T> {
+    pub(crate) data: Vec<T>,
+}
+
 /// A subscription. <https://docs.stripe.com/api/subscriptions/object>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -64,6 +134,12 @@ pub struct Subscription {
     pub metadata: Metadata,
     /// It ends with the period.
     pub cancel_at_period_end: bool,
+    /// When its end was asked for.
+    pub canceled_at: Option<Timestamp>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When its trial ends.
+    pub trial_end: Option<Timestamp>,
     /// `price_…` of its first item.
     pub price: Option<String>,
     /// Start of the period that is paid for.
@@ -94,7 +170,18 @@ impl<'de> Deserialize<'de> for Invoice {
                 .and_then(wire::Reference::payment_method_type),
             payment_intent: intent.map(wire::Reference::into_id),
             id: wire.id,
+            status: wire.status,
             number: wire.number,
+            lines: wire
+                .lines
+                .into_iter()
+                .flat_map(|list| list.data)
+                .map(|line| Line {
+                    description: line.description,
+                    amount: line.amount,
+                    period: line.period.map(|period| (period.start, period.end)),
+                })
+                .collect(),
             customer: wire.customer.map(wire::Reference::into_id),
             subscription: wire
                 .subscription
@@ -135,6 +222,9 @@ impl<'de> Deserialize<'de> for Subscription {
             status: wire.status,
             metadata: wire.metadata.unwrap_or_default(),
             cancel_at_period_end: wire.cancel_at_period_end,
+            canceled_at: wire.canceled_at,
+            created: wire.created,
+            trial_end: wire.trial_end,
             price: price.map(wire::Reference::into_id),
             current_period_start: wire
                 .current_period_start
@@ -145,6 +235,53 @@ impl<'de> Deserialize<'de> for Subscription {
                 .or(item_end)
                 .ok_or_else(|| missing("current_period_end"))?,
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Charge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = wire::Charge::deserialize(deserializer)?;
+        Ok(Self {
+            id: wire.id,
+            customer: wire.customer.map(wire::Reference::into_id),
+            payment_intent: wire.payment_intent.map(wire::Reference::into_id),
+            invoice: wire.invoice.map(wire::Reference::into_id),
+            amount_refunded: wire.amount_refunded,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Dispute {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = wire::Dispute::deserialize(deserializer)?;
+        Ok(Self {
+            id: wire.id,
+            payment_intent: wire.payment_intent.map(wire::Reference::into_id),
+            amount: wire.amount,
+            reason: wire.reason,
+            created: wire.created,
+        })
+    }
+}
+
+/// One element of `GET /v1/invoice_payments`.
+pub(crate) use wire::InvoicePayment;
+
+impl InvoicePayment {
+    /// `in_…` of what was paid.
+    pub(crate) fn invoice(self) -> Option<String> {
+        self.invoice.map(wire::Reference::into_id)
+    }
+
+    /// How it was paid.
+    pub(crate) fn details(self) -> PaymentDetails {
+        let intent = self.payment.and_then(|payment| payment.payment_intent);
+        PaymentDetails {
+            method: intent
+                .as_ref()
+                .and_then(wire::Reference::payment_method_type),
+            payment_intent: intent.map(wire::Reference::into_id),
+        }
     }
 }
 
@@ -178,11 +315,13 @@ mod wire {
     use jiff::Timestamp;
     use serde::Deserialize;
 
-    use super::{Metadata, seconds};
+    use super::{List, Metadata, seconds};
 
     #[derive(Deserialize)]
     pub(super) struct Invoice {
         pub(super) id: String,
+        pub(super) status: Option<String>,
+        pub(super) lines: Option<List<Line>>,
         pub(super) number: Option<String>,
         pub(super) customer: Option<Reference>,
         pub(super) subscription: Option<Reference>,
@@ -226,12 +365,48 @@ mod wire {
     }
 
     #[derive(Deserialize)]
-    pub(super) struct InvoicePayment {
+    pub(super) struct Line {
+        pub(super) description: Option<String>,
+        #[serde(default)]
+        pub(super) amount: i64,
+        pub(super) period: Option<Period>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Period {
+        #[serde(with = "seconds")]
+        pub(super) start: Timestamp,
+        #[serde(with = "seconds")]
+        pub(super) end: Timestamp,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Charge {
+        pub(super) id: String,
+        pub(super) customer: Option<Reference>,
+        pub(super) payment_intent: Option<Reference>,
+        pub(super) invoice: Option<Reference>,
+        pub(super) amount_refunded: i64,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Dispute {
+        pub(super) id: String,
+        pub(super) payment_intent: Option<Reference>,
+        pub(super) amount: i64,
+        pub(super) reason: Option<String>,
+        #[serde(with = "seconds")]
+        pub(super) created: Timestamp,
+    }
+
+    #[derive(Deserialize)]
+    pub(crate) struct InvoicePayment {
+        pub(super) invoice: Option<Reference>,
         pub(super) payment: Option<PaymentOf>,
     }
 
     #[derive(Deserialize)]
-    pub(super) struct PaymentOf {
+    pub(crate) struct PaymentOf {
         pub(super) payment_intent: Option<Reference>,
     }
 
@@ -243,6 +418,12 @@ mod wire {
         pub(super) metadata: Option<Metadata>,
         #[serde(default)]
         pub(super) cancel_at_period_end: bool,
+        #[serde(default, with = "seconds::option")]
+        pub(super) canceled_at: Option<Timestamp>,
+        #[serde(default, with = "seconds::option")]
+        pub(super) created: Option<Timestamp>,
+        #[serde(default, with = "seconds::option")]
+        pub(super) trial_end: Option<Timestamp>,
         #[serde(default, with = "seconds::option")]
         pub(super) current_period_start: Option<Timestamp>,
         #[serde(default, with = "seconds::option")]
@@ -259,15 +440,10 @@ mod wire {
         pub(super) current_period_end: Option<Timestamp>,
     }
 
-    #[derive(Deserialize)]
-    pub(super) struct List<T> {
-        pub(super) data: Vec<T>,
-    }
-
     /// A field that holds an id, or the object itself where it was expanded.
     #[derive(Deserialize)]
     #[serde(untagged)]
-    pub(super) enum Reference {
+    pub(crate) enum Reference {
         Id(String),
         Object {
             id: String,
@@ -277,7 +453,7 @@ mod wire {
 
     #[derive(Deserialize)]
     #[serde(untagged)]
-    pub(super) enum Method {
+    pub(crate) enum Method {
         Object {
             #[serde(rename = "type")]
             kind: String,

@@ -14,10 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::aws::Identity;
+use crate::aws::sqs::Sqs;
+use crate::aws::sqs::queue::NewMessage;
 use crate::clock::Clock;
 use crate::progress::{Pending, Progress};
 use crate::template::model::Function;
@@ -28,7 +32,7 @@ use environment::{Ended, Environment};
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
 /// How functions are run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Each function of the template with its executable.
     pub functions: Vec<(Function, PathBuf)>,
@@ -38,6 +42,8 @@ pub struct Settings {
     pub environments_per_function: usize,
     /// Where each function's log goes, a file each; nowhere in an ephemeral stack.
     pub log_folder: Option<PathBuf>,
+    /// Where on-failure destinations are.
+    pub sqs: Sqs,
     /// The stack's clock.
     pub clock: Clock,
     /// Told when an invocation begins or ends.
@@ -56,7 +62,7 @@ struct Inner {
     runtime_api_url: String,
     settings: Settings,
     server: JoinHandle<()>,
-    asynchronous: AtomicUsize,
+    asynchronous: Mutex<BTreeMap<uuid::Uuid, (String, Option<Timestamp>)>>,
 }
 
 /// One function and its processes that wait for work.
@@ -139,14 +145,13 @@ impl Lambda {
                 (function.binary.clone(), host)
             })
             .collect();
-        let asynchronous = AtomicUsize::new(0);
         let inner = Inner {
             hosts,
             environments,
             runtime_api_url,
             settings,
             server,
-            asynchronous,
+            asynchronous: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -235,19 +240,20 @@ impl Lambda {
         })
     }
 
-    /// Invokes a function and does not wait: two more tries, a minute and two minutes later.
+    /// Invokes a function and does not wait: as many more tries as its `EventInvokeConfig` has, a
+    /// minute and two minutes later, and then a record of it in the on-failure destination.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
     pub fn invoke_later(&self, name: &str, payload: Bytes) -> Result<(), InvokeError> {
-        self.host(name)?;
-        let (this, name) = (self.clone(), name.to_owned());
-        self.inner.asynchronous.fetch_add(1, Ordering::SeqCst);
+        let function = &self.host(name)?.function;
+        let (config, this) = (function.asynchronous.clone(), self.clone());
+        let name = function.binary.clone();
+        let waiting = Waiting::new(&self.inner, &name);
         tokio::spawn(async move {
-            let inner = &this.inner;
-            let _counted = Counted {
-                count: &inner.asynchronous,
-                progress: &inner.settings.progress,
-            };
-            for wait_minutes in [1, 2, 0] {
-                match this.invoke(&name, payload.clone()).await {
+            let mut tried = 0;
+            let last = loop {
+                let output = this.invoke(&name, payload.clone()).await;
+                tried += 1;
+                match &output {
                     Ok(output) if output.function_error.is_none() => return,
                     Ok(output) => tracing::warn!(
                         function = name,
@@ -258,15 +264,49 @@ impl Lambda {
                         tracing::warn!(function = name, %error, "an asynchronous invocation failed");
                     }
                 }
-                if wait_minutes > 0 {
-                    let clock = &inner.settings.clock;
-                    clock
-                        .sleep_until(clock.now() + std::time::Duration::from_mins(wait_minutes))
-                        .await;
+                if tried > config.maximum_retry_attempts {
+                    break output;
+                }
+                let clock = &this.inner.settings.clock;
+                let again_at = clock.now() + std::time::Duration::from_mins(tried.into());
+                waiting.until(Some(again_at));
+                clock.sleep_until(again_at).await;
+                waiting.until(None);
+            };
+            if let (Some(queue), Ok(output)) = (&config.on_failure_queue, last) {
+                let record = this.record(&name, tried, &payload, &output);
+                let message = NewMessage {
+                    body: record.to_string(),
+                    ..NewMessage::default()
+                };
+                if let Err(error) = this.inner.settings.sqs.send(queue, message) {
+                    tracing::error!(queue, %error, "an invocation was lost");
                 }
             }
         });
         Ok(())
+    }
+
+    /// What the on-failure destination is told.
+    fn record(&self, name: &str, tried: u32, payload: &[u8], output: &InvokeOutput) -> Value {
+        let error = output.function_error.map(|error| format!("{error:?}"));
+        json!({
+            "version": "1.0",
+            "timestamp": self.inner.settings.clock.now().to_string(),
+            "requestContext": {
+                "requestId": output.request_id,
+                "functionArn": format!("{}:$LATEST", self.arn(name)),
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": tried,
+            },
+            "requestPayload": serde_json::from_slice::<Value>(payload).unwrap_or_default(),
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": "$LATEST",
+                "functionError": error,
+            },
+            "responsePayload": serde_json::from_slice::<Value>(&output.payload).unwrap_or_default(),
+        })
     }
 
     /// Invocations under way.
@@ -275,9 +315,14 @@ impl Lambda {
             let count = host.in_flight.load(Ordering::SeqCst);
             (count > 0).then(|| Pending::Now(format!("function {name}: {count} running")))
         });
-        let asynchronous = self.inner.asynchronous.load(Ordering::SeqCst);
-        let asynchronous = (asynchronous > 0)
-            .then(|| Pending::Now(format!("asynchronous invocations: {asynchronous}")));
+        let asynchronous = self.inner.asynchronous.lock().expect("no holder panics");
+        let asynchronous = asynchronous.values().map(|(name, again_at)| {
+            let what = format!("asynchronous invocation of {name}");
+            again_at.map_or_else(
+                || Pending::Now(what.clone()),
+                |at| Pending::Later(at, what.clone()),
+            )
+        });
         running.chain(asynchronous).collect()
     }
 
@@ -365,6 +410,42 @@ impl Lambda {
     }
 }
 
+/// An asynchronous invocation that is not over.
+struct Waiting {
+    inner: Arc<Inner>,
+    id: uuid::Uuid,
+    name: String,
+}
+
+impl Waiting {
+    fn new(inner: &Arc<Inner>, name: &str) -> Self {
+        let waiting = Self {
+            inner: inner.clone(),
+            id: uuid::Uuid::new_v4(),
+            name: name.to_owned(),
+        };
+        waiting.until(None);
+        waiting
+    }
+
+    /// Notes when it is tried again; none while it is under way.
+    fn until(&self, again_at: Option<Timestamp>) {
+        let mut all = self.inner.asynchronous.lock().expect("no holder panics");
+        all.insert(self.id, (self.name.clone(), again_at));
+        drop(all);
+        self.inner.settings.progress.touch();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut all = self.inner.asynchronous.lock().expect("no holder panics");
+        all.remove(&self.id);
+        drop(all);
+        self.inner.settings.progress.touch();
+    }
+}
+
 /// Counts down when it is dropped, and says that something changed.
 struct Counted<'a> {
     count: &'a AtomicUsize,
@@ -379,6 +460,6 @@ impl Drop for Counted<'_> {
 }
 
 fn error_object(kind: &str, message: &str) -> Bytes {
-    let object = serde_json::json!({ "errorType": kind, "errorMessage": message });
+    let object = json!({ "errorType": kind, "errorMessage": message });
     object.to_string().into()
 }

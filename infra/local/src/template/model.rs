@@ -46,10 +46,21 @@ pub struct Function {
     pub environment: BTreeMap<String, String>,
     /// What invokes it.
     pub triggers: Vec<Trigger>,
+    /// What becomes of an asynchronous invocation that fails.
+    pub asynchronous: AsyncConfig,
     /// What it may do: SAM policy templates expanded, references resolved.
     pub policies: Vec<Statement>,
     /// Line of the resource in the template, from 1.
     pub line: usize,
+}
+
+/// `EventInvokeConfig`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsyncConfig {
+    /// `MaximumRetryAttempts`: 0 to 2.
+    pub maximum_retry_attempts: u32,
+    /// `DestinationConfig.OnFailure.Destination`: the name of an SQS queue.
+    pub on_failure_queue: Option<String>,
 }
 
 /// What invokes a function.

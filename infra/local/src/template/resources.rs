@@ -155,12 +155,18 @@ fn parameters(
         let default = parameter.optional("Default");
         let value = settings.parameters.get(name).cloned().or(default);
         let allowed = parameter.texts("AllowedValues");
+        let bounds = [parameter.value("MinValue"), parameter.value("MaxValue")];
         let shortest: usize = parameter.value("MinLength").unwrap_or(0);
         match value {
             None => parameter.refuse(node.line, "has no default, and no value was given"),
             Some(value) => {
                 if !allowed.is_empty() && !allowed.contains(&value) {
                     parameter.refuse(node.line, &format!("cannot be {value}"));
+                }
+                let number = value.parse().unwrap_or(0);
+                let [least, most]: [Option<i64>; 2] = bounds;
+                if least.is_some_and(|it| number < it) || most.is_some_and(|it| number > it) {
+                    parameter.refuse(node.line, &format!("cannot be {value}: out of bounds"));
                 }
                 if value.len() < shortest {
                     parameter.refuse(node.line, "is too short");
@@ -335,6 +341,7 @@ fn function(
         memory_mb,
         environment,
         triggers: found,
+        asynchronous: triggers::asynchronous(properties),
         policies: policies::read(properties),
         line: resource.line(),
     };

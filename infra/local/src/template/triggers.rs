@@ -1,6 +1,6 @@
 //! `Events` of a function: what invokes it.
 
-use super::model::{Route, Schedule, SqsSource, StreamSource, Trigger};
+use super::model::{AsyncConfig, Route, Schedule, SqsSource, StreamSource, Trigger};
 use super::properties::Properties;
 
 /// Reads one event source.
@@ -59,17 +59,35 @@ fn queue(properties: &Properties<'_>) -> SqsSource {
     }
 }
 
-fn stream(properties: &Properties<'_>) -> StreamSource {
-    let destination = properties.object("DestinationConfig").and_then(|config| {
-        let failure = config.object("OnFailure");
-        let queue = failure.as_ref().map(|failure| {
-            failure.must_be("Type", "SQS");
-            name_of(&failure.text("Destination"))
-        });
-        failure.into_iter().for_each(Properties::finish);
-        config.finish();
-        queue
+/// `EventInvokeConfig` of a function.
+pub(super) fn asynchronous(function: &Properties<'_>) -> AsyncConfig {
+    let config = function.object("EventInvokeConfig");
+    let attempts = config
+        .as_ref()
+        .and_then(|it| it.value("MaximumRetryAttempts"));
+    let on_failure_queue = config.as_ref().and_then(on_failure);
+    config.into_iter().for_each(Properties::finish);
+    AsyncConfig {
+        // Lambda's default.
+        maximum_retry_attempts: attempts.unwrap_or(2),
+        on_failure_queue,
+    }
+}
+
+/// The queue of a `DestinationConfig`.
+fn on_failure(properties: &Properties<'_>) -> Option<String> {
+    let config = properties.object("DestinationConfig")?;
+    let failure = config.object("OnFailure");
+    let queue = failure.as_ref().map(|failure| {
+        failure.must_be("Type", "SQS");
+        name_of(&failure.text("Destination"))
     });
+    failure.into_iter().for_each(Properties::finish);
+    config.finish();
+    queue
+}
+
+fn stream(properties: &Properties<'_>) -> StreamSource {
     let arn = properties.text("Stream");
     let position = properties.text("StartingPosition");
     if !matches!(position.as_str(), "TRIM_HORIZON" | "LATEST") {
@@ -87,7 +105,7 @@ fn stream(properties: &Properties<'_>) -> StreamSource {
             .value("BisectBatchOnFunctionError")
             .unwrap_or(false),
         report_batch_item_failures: reports(properties),
-        on_failure_queue: destination,
+        on_failure_queue: on_failure(properties),
         filters: filters(properties),
     }
 }

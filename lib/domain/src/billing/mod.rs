@@ -4,5 +4,8 @@
 //! told with what is stored, and ends in the same state whatever the order.
 
 pub mod invoice;
+pub mod item;
+pub mod month;
 pub mod payment;
+pub mod reminder;
 pub mod subscription;

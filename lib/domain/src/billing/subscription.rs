@@ -1,31 +1,61 @@
-//! A subscription, and how it follows what Stripe reports.
+//! A subscription: billed by Stripe and following what Stripe reports, or a manual plan that the
+//! monthly run bills.
 
-use jiff::Timestamp;
+use std::cmp::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::billing::month::Month;
 use crate::decision::{Decision, Ignored};
 use crate::id::{SubscriptionId, UniversityId};
+use crate::money::Money;
 use crate::version::Version;
 
-/// A subscription of a university, billed by Stripe.
+/// A subscription of a university.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
     /// Whose it is.
     pub university_id: UniversityId,
-    /// Stripe's id (`sub_…`).
-    pub stripe_subscription_id: String,
-    /// What Stripe reported last.
+    /// Who bills it.
+    pub billing: Billing,
+    /// Where it is in its life: of a subscription at Stripe, what Stripe reported last.
     pub terms: Terms,
     /// The `created` second of the newest report that is in `terms`.
     pub reported_at: Timestamp,
+    /// The end of the period whose expiry was warned of.
+    pub warned_of: Option<Timestamp>,
     /// Counts its writes.
     pub version: Version,
     /// When we first knew of it.
     pub created_at: Timestamp,
     /// When it changed last.
     pub updated_at: Timestamp,
+}
+
+/// Who bills a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Billing {
+    /// Stripe, every period.
+    Stripe {
+        /// Stripe's id (`sub_…`).
+        subscription_id: String,
+    },
+    /// The monthly run.
+    Manual(ManualPlan),
+}
+
+/// What the monthly run bills.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManualPlan {
+    /// For each month.
+    pub amount: Money,
+    /// What for.
+    pub description: String,
+    /// Days to pay; none: charged automatically, as the contract has it.
+    pub days_until_due: Option<u16>,
 }
 
 /// What follows Stripe as a whole: the newest report replaces all of it.
@@ -80,6 +110,9 @@ impl SubscriptionStatus {
         }
     }
 
+    /// The statuses that the monthly run looks at: service is given, and invoices are made.
+    pub const BILLED: [Self; 3] = [Self::Trialing, Self::Active, Self::PastDue];
+
     /// Stripe never leaves this state.
     pub fn is_final(self) -> bool {
         matches!(self, Self::IncompleteExpired | Self::Cancelled)
@@ -98,38 +131,153 @@ pub struct Report {
 }
 
 impl Subscription {
+    /// A manual plan from `now` on. The rest of this month is its first period and free of charge;
+    /// billing begins with the next 1st.
+    pub fn manual(
+        id: SubscriptionId,
+        university_id: UniversityId,
+        plan: ManualPlan,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            university_id,
+            billing: Billing::Manual(plan),
+            terms: Terms {
+                status: SubscriptionStatus::Active,
+                stripe_price_id: None,
+                current_period_start: now,
+                current_period_end: Month::containing(now).period().end,
+                cancel_at_period_end: false,
+            },
+            reported_at: now,
+            warned_of: None,
+            version: Version::FIRST,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Stripe's id, where Stripe bills it.
+    pub fn stripe_subscription_id(&self) -> Option<&str> {
+        match &self.billing {
+            Billing::Stripe { subscription_id } => Some(subscription_id),
+            Billing::Manual(_) => None,
+        }
+    }
+
     /// The subscription after `report`.
     ///
     /// Older reports are ignored. A report of the same second with another state cannot be placed
     /// by its time: [`Decision::AskSource`], then call again with what Stripe has (`fetched`).
     pub fn follow(&self, report: &Report, now: Timestamp) -> Decision<Self> {
-        if self.terms.status.is_final() {
-            let same = self.terms.status == report.terms.status;
-            return Decision::Ignore(if same {
-                Ignored::AlreadyApplied
-            } else {
-                Ignored::Final
-            });
-        }
-        if !report.terms.status.is_final() {
-            if report.reported_at < self.reported_at {
-                return Decision::Ignore(Ignored::Stale);
-            }
-            if self.terms == report.terms && report.reported_at == self.reported_at {
+        let (stored, told) = (self.terms.status, report.terms.status);
+        let same = self.terms == report.terms;
+        let told_is = report.reported_at.cmp(&self.reported_at);
+        match (stored.is_final(), told.is_final(), told_is) {
+            // A subscription that is over stays over.
+            (true, _, _) if stored == told => return Decision::Ignore(Ignored::AlreadyApplied),
+            (true, _, _) => return Decision::Ignore(Ignored::Final),
+            (false, false, Ordering::Less) => return Decision::Ignore(Ignored::Stale),
+            (false, false, Ordering::Equal) if same => {
                 return Decision::Ignore(Ignored::AlreadyApplied);
             }
-            if report.reported_at == self.reported_at && !report.fetched {
-                return Decision::AskSource;
-            }
+            (false, false, Ordering::Equal) if !report.fetched => return Decision::AskSource,
+            // An end is the truth, however late it is told.
+            (false, true, _) | (false, false, Ordering::Equal | Ordering::Greater) => {}
         }
         Decision::Apply(Self {
-            terms: report.terms.clone(),
             reported_at: self.reported_at.max(report.reported_at),
+            ..self.with_terms(report.terms.clone(), now)
+        })
+    }
+
+    /// What the run of month `run` has to do for a manual plan next; called until it says `Idle`.
+    pub fn next_step(&self, run: Month) -> Step {
+        let month = Month::containing(self.terms.current_period_end);
+        let due = self.terms.status == SubscriptionStatus::Active && month <= run;
+        match &self.billing {
+            Billing::Stripe { .. } => Step::Idle,
+            Billing::Manual(_) if !due => Step::Idle,
+            Billing::Manual(_) if self.terms.cancel_at_period_end => Step::End,
+            Billing::Manual(plan) => Step::Bill {
+                month,
+                plan: plan.clone(),
+            },
+        }
+    }
+
+    /// The manual plan once `month` is billed.
+    #[must_use]
+    pub fn billed(&self, month: Month, now: Timestamp) -> Self {
+        let period = month.period();
+        let terms = Terms {
+            current_period_start: period.start,
+            current_period_end: period.end,
+            ..self.terms.clone()
+        };
+        self.with_terms(terms, now)
+    }
+
+    /// The manual plan once it is cancelled: now, or when its period ends.
+    pub fn cancelled(&self, at_period_end: bool, now: Timestamp) -> Decision<Self> {
+        if self.terms.status.is_final() {
+            return Decision::Ignore(Ignored::Final);
+        }
+        if at_period_end && self.terms.cancel_at_period_end {
+            return Decision::Ignore(Ignored::AlreadyApplied);
+        }
+        let terms = Terms {
+            status: if at_period_end {
+                self.terms.status
+            } else {
+                SubscriptionStatus::Cancelled
+            },
+            cancel_at_period_end: at_period_end,
+            ..self.terms.clone()
+        };
+        Decision::Apply(self.with_terms(terms, now))
+    }
+
+    /// The subscription once its end within `ahead` was warned of; `None` where it goes on, ends
+    /// later, or was warned of.
+    pub fn warned(&self, ahead: SignedDuration, now: Timestamp) -> Option<Self> {
+        let end = self.terms.current_period_end;
+        let due = SubscriptionStatus::BILLED.contains(&self.terms.status)
+            && self.terms.cancel_at_period_end
+            && now < end
+            && end <= now + ahead
+            && self.warned_of != Some(end);
+        due.then(|| Self {
+            warned_of: Some(end),
+            ..self.with_terms(self.terms.clone(), now)
+        })
+    }
+
+    fn with_terms(&self, terms: Terms, now: Timestamp) -> Self {
+        Self {
+            terms,
             version: self.version.next(),
             updated_at: now,
             ..self.clone()
-        })
+        }
     }
+}
+
+/// What the monthly run has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing (more).
+    Idle,
+    /// An invoice for this month.
+    Bill {
+        /// The month.
+        month: Month,
+        /// What for, and how much.
+        plan: ManualPlan,
+    },
+    /// It was cancelled for the end of its period, and that is over.
+    End,
 }
 
 #[cfg(test)]
@@ -153,9 +301,12 @@ mod tests {
         Subscription {
             id: SubscriptionId::from_uuid(Uuid::from_u128(1)),
             university_id: UniversityId::from_uuid(Uuid::from_u128(2)),
-            stripe_subscription_id: "sub_1".to_owned(),
+            billing: Billing::Stripe {
+                subscription_id: "sub_1".to_owned(),
+            },
             terms: terms(status),
             reported_at: Timestamp::from_second(at).unwrap(),
+            warned_of: None,
             version: Version::FIRST,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
@@ -199,29 +350,153 @@ mod tests {
         );
     }
 
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn manual(since: &str) -> Subscription {
+        let plan = ManualPlan {
+            amount: Money::new(9900, crate::money::Currency::USD),
+            description: "Campus".to_owned(),
+            days_until_due: Some(30),
+        };
+        Subscription::manual(
+            SubscriptionId::from_uuid(Uuid::from_u128(1)),
+            UniversityId::from_uuid(Uuid::from_u128(2)),
+            plan,
+            time(since),
+        )
+    }
+
+    /// The months that the runs bill, one after the other.
+    fn months(mut subscription: Subscription, runs: &[&str]) -> Vec<String> {
+        let mut billed = Vec::new();
+        for run in runs {
+            while let Step::Bill { month, .. } = subscription.next_step(run.parse().unwrap()) {
+                billed.push(month.to_string());
+                subscription = subscription.billed(month, Timestamp::UNIX_EPOCH);
+            }
+        }
+        billed
+    }
+
+    #[test]
+    fn a_manual_plan_is_billed_each_month_once() {
+        let plan = || manual("2025-11-23T10:00:00Z");
+        assert_eq!(months(plan(), &["2025-11"]), [""; 0], "free until the 1st");
+        assert_eq!(months(plan(), &["2025-12", "2025-12"]), ["2025-12"]);
+        assert_eq!(
+            months(plan(), &["2026-02"]),
+            ["2025-12", "2026-01", "2026-02"],
+            "a run that was missed is made up for",
+        );
+        assert_eq!(
+            months(plan(), &["2026-01", "2025-12"]),
+            ["2025-12", "2026-01"]
+        );
+        assert_eq!(
+            months(manual("2025-12-01T00:00:00Z"), &["2025-12"]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_manual_plan_ends_now_or_with_its_period() {
+        let plan = manual("2025-11-23T10:00:00Z");
+        let now = time("2025-11-24T00:00:00Z");
+        let Decision::Apply(over) = plan.cancelled(false, now) else {
+            panic!("cancelled");
+        };
+        assert_eq!(over.terms.status, SubscriptionStatus::Cancelled);
+        assert_eq!(over.next_step("2025-12".parse().unwrap()), Step::Idle);
+        assert_eq!(over.cancelled(true, now), Decision::Ignore(Ignored::Final));
+        let Decision::Apply(ending) = plan.cancelled(true, now) else {
+            panic!("cancelled");
+        };
+        assert_eq!(ending.terms.status, SubscriptionStatus::Active);
+        assert_eq!(ending.next_step("2025-11".parse().unwrap()), Step::Idle);
+        assert_eq!(ending.next_step("2025-12".parse().unwrap()), Step::End);
+        assert_eq!(
+            ending.cancelled(true, now),
+            Decision::Ignore(Ignored::AlreadyApplied)
+        );
+    }
+
+    #[test]
+    fn an_end_is_warned_of_once_and_in_time() {
+        let week = SignedDuration::from_hours(7 * 24);
+        let plan = manual("2025-11-10T10:00:00Z");
+        assert_eq!(
+            plan.warned(week, time("2025-11-28T08:00:00Z")),
+            None,
+            "goes on"
+        );
+        let Decision::Apply(ending) = plan.cancelled(true, Timestamp::UNIX_EPOCH) else {
+            panic!("cancelled");
+        };
+        assert_eq!(
+            ending.warned(week, time("2025-11-23T08:00:00Z")),
+            None,
+            "early"
+        );
+        let warned = ending.warned(week, time("2025-11-24T08:00:00Z")).unwrap();
+        assert_eq!(
+            warned.warned(week, time("2025-11-25T08:00:00Z")),
+            None,
+            "twice"
+        );
+        assert_eq!(
+            ending.warned(week, time("2025-12-01T00:00:00Z")),
+            None,
+            "late"
+        );
+    }
+
+    /// What Stripe reported, in order: times never go back, seconds may be shared, an end is last.
+    fn histories() -> impl Strategy<Value = Vec<Report>> {
+        use SubscriptionStatus::{Active, PastDue, Trialing, Unpaid};
+        let change = (
+            0..2_i64,
+            prop::sample::select(vec![Trialing, Active, PastDue, Unpaid]),
+        );
+        (prop::collection::vec(change, 1..6), any::<bool>()).prop_map(|(changes, ends)| {
+            let mut at = 1;
+            let mut reports: Vec<Report> = Vec::new();
+            for (gap, status) in changes {
+                at += gap;
+                reports.push(report(status, at, false));
+            }
+            if ends {
+                reports.push(report(SubscriptionStatus::Cancelled, at, false));
+            }
+            reports
+        })
+    }
+
     proptest! {
         #[test]
         fn any_order_and_any_repetition_end_alike(
-            shuffled in Just(vec![
-                report(SubscriptionStatus::Active, 1, false),
-                report(SubscriptionStatus::PastDue, 2, false),
-                report(SubscriptionStatus::PastDue, 2, false),
-                report(SubscriptionStatus::Active, 3, false),
-                report(SubscriptionStatus::Cancelled, 4, false),
-            ]).prop_shuffle(),
-            without_the_end in any::<bool>(),
+            (history, shuffled) in histories().prop_flat_map(|history| {
+                let twice = [history.clone(), history.clone()].concat();
+                (Just(history), Just(twice).prop_shuffle())
+            })
         ) {
+            let last = history.last().unwrap();
             let mut subscription = stored(SubscriptionStatus::Incomplete, 0);
             for told in &shuffled {
-                if without_the_end && told.terms.status.is_final() {
-                    continue;
-                }
-                if let Decision::Apply(next) = subscription.follow(told, Timestamp::UNIX_EPOCH) {
+                let decision = match subscription.follow(told, Timestamp::UNIX_EPOCH) {
+                    // Stripe has the state after all of its history.
+                    Decision::AskSource => {
+                        let fetched = Report { terms: last.terms.clone(), fetched: true, ..told.clone() };
+                        subscription.follow(&fetched, Timestamp::UNIX_EPOCH)
+                    }
+                    decided => decided,
+                };
+                if let Decision::Apply(next) = decision {
                     subscription = next;
                 }
             }
-            let want = if without_the_end { SubscriptionStatus::Active } else { SubscriptionStatus::Cancelled };
-            prop_assert_eq!(subscription.terms.status, want);
+            prop_assert_eq!(&subscription.terms, &last.terms);
         }
     }
 }

@@ -1,29 +1,45 @@
-//! `customer.subscription.updated` and `customer.subscription.deleted`.
+//! `customer.subscription.*`.
 
-use bitflow_domain::billing::subscription::{Report, Subscription, SubscriptionStatus, Terms};
+use bitflow_domain::billing::subscription::{Report, Subscription};
 use bitflow_domain::decision::Decision;
 use bitflow_domain::id::{SubscriptionId, UniversityId};
-use bitflow_domain::version::Version;
-use bitflow_events::envelope::{Context, Envelope};
-use bitflow_events::payload::SubscriptionStatusChanged;
+use bitflow_events::payload::{Expiring, SubscriptionExpiring};
 use bitflow_store::transaction::Transaction;
-use bitflow_stripe::event::Event;
 use bitflow_stripe::object::Subscription as Told;
 use jiff::Timestamp;
 
-use super::{OPERATION, Outcome, StripeEvents, Tried, commit_once, named};
+use super::{News, OPERATION, StripeEvents};
+use crate::billing::ledger::{Outcome, Tried, named};
+use crate::billing::reports::{new_subscription, put_subscription, terms};
 use crate::error::{PortalError, load};
-use crate::fresh;
 
 impl StripeEvents {
-    pub(super) async fn subscription_reported(
+    /// `created`, `updated`, and, with the end of the trial, `trial_will_end`.
+    pub(super) async fn subscription(
         &self,
-        event: &Event,
+        news: &News<'_>,
+        told: &Told,
+        trial_end: Option<Timestamp>,
+    ) -> Result<Tried, PortalError> {
+        self.reported(news, told, false, trial_end).await
+    }
+
+    pub(super) async fn subscription_deleted(
+        &self,
+        news: &News<'_>,
+        told: &Told,
+    ) -> Result<Tried, PortalError> {
+        self.reported(news, told, true, None).await
+    }
+
+    async fn reported(
+        &self,
+        news: &News<'_>,
         told: &Told,
         deleted: bool,
-        context: &Context,
-        now: Timestamp,
+        trial_end: Option<Timestamp>,
     ) -> Result<Tried, PortalError> {
+        let (event, now) = (news.event, news.now);
         let Some(told_terms) = terms(told, deleted) else {
             tracing::warn!(
                 target: "bitflow",
@@ -37,19 +53,14 @@ impl StripeEvents {
             let Some(owner) = owner else {
                 return Ok(Tried::Done(Outcome::NotOurs));
             };
-            let adopted = Subscription {
-                id: id_of(told),
-                university_id: owner,
-                stripe_subscription_id: told.id.clone(),
-                terms: told_terms,
-                reported_at: event.created,
-                version: Version::FIRST,
-                created_at: now,
-                updated_at: now,
-            };
-            return self
-                .commit_subscription(event, None, &adopted, context, now)
-                .await;
+            let adopted = new_subscription(
+                (id_of(told), owner),
+                &told.id,
+                told_terms,
+                event.created,
+                now,
+            );
+            return self.store(news, None, &adopted, trial_end).await;
         };
         let report = Report {
             terms: told_terms,
@@ -64,69 +75,60 @@ impl StripeEvents {
                     .subscription(&told.id)
                     .await
                     .map_err(|source| PortalError::Stripe { operation, source })?;
-                match terms(&current, false) {
-                    Some(terms) => stored.follow(
-                        &Report {
-                            terms,
-                            fetched: true,
-                            ..report
-                        },
-                        now,
-                    ),
-                    None => return Ok(Tried::Done(Outcome::NotFollowed)),
-                }
+                let Some(terms) = terms(&current, false) else {
+                    return Ok(Tried::Done(Outcome::NotFollowed));
+                };
+                let fetched = Report {
+                    terms,
+                    fetched: true,
+                    ..report
+                };
+                stored.follow(&fetched, now)
             }
             decided => decided,
         };
         match decision {
-            Decision::Apply(next) => {
-                self.commit_subscription(event, Some(&stored), &next, context, now)
-                    .await
+            Decision::Apply(next) => self.store(news, Some(&stored), &next, trial_end).await,
+            // The state is known, but that the trial ends soon is news of its own.
+            Decision::Ignore(_) if trial_end.is_some() && !stored.terms.status.is_final() => {
+                self.store(news, Some(&stored), &stored, trial_end).await
             }
-            Decision::Ignore(why) => self.note(event, why, now).await,
+            Decision::Ignore(why) => self.ledger.note(OPERATION, news.seal, (why, now)).await,
             Decision::AskSource => Ok(Tried::Again),
         }
     }
 
-    /// Stores a subscription; tells of it where its status, or whether it goes on, changed. A
-    /// period that moved on is no news.
-    async fn commit_subscription(
+    async fn store(
         &self,
-        event: &Event,
+        news: &News<'_>,
         before: Option<&Subscription>,
         after: &Subscription,
-        context: &Context,
-        now: Timestamp,
+        trial_end: Option<Timestamp>,
     ) -> Result<Tried, PortalError> {
-        let mut transaction = Transaction::new(&self.dynamo);
-        match before {
-            Some(before) => self
-                .subscriptions
-                .replace(&mut transaction, after, before.version),
-            None => self.subscriptions.insert(&mut transaction, after),
+        let when = (news.context, news.now);
+        let mut transaction = Transaction::new(&self.ledger.dynamo);
+        if before != Some(after) {
+            put_subscription(&self.ledger, &mut transaction, before, after, when);
         }
-        let seen = |it: &Subscription| (it.terms.status, it.terms.cancel_at_period_end);
-        if before.map(seen) != Some(seen(after)) {
-            let changed = SubscriptionStatusChanged {
+        if let Some(ends_at) = trial_end {
+            let expiring = SubscriptionExpiring {
                 subscription_id: after.id,
-                stripe_subscription_id: after.stripe_subscription_id.clone(),
-                from: before.map(|before| before.terms.status),
-                to: after.terms.status,
-                cancel_at_period_end: after.terms.cancel_at_period_end,
-                current_period_end: after.terms.current_period_end,
+                stripe_subscription_id: after.stripe_subscription_id().map(str::to_owned),
+                what: Expiring::Trial,
+                ends_at,
             };
-            let news = Envelope::new(
-                fresh::event_id(now),
-                now,
-                context,
-                after.university_id,
-                (after.id, after.version),
-                changed.into(),
-            );
-            self.outbox.put(&mut transaction, &news);
+            let of = (after.id, after.version);
+            self.ledger
+                .raise(&mut transaction, when, after.university_id, of, expiring);
         }
-        self.inbox.handled(&mut transaction, &event.id, now);
-        commit_once(transaction, Outcome::Applied).await
+        self.ledger
+            .commit(
+                OPERATION,
+                transaction,
+                news.seal,
+                (Outcome::Applied, news.now),
+            )
+            .await
     }
 
     /// The subscription of ours that Stripe tells of; where we have not seen it, its owner.
@@ -140,17 +142,19 @@ impl StripeEvents {
         {
             return Ok((Some(stored), None));
         }
-        let indexed = self
-            .subscriptions
-            .by_stripe_id(&told.id)
-            .await
-            .map_err(load(OPERATION))?;
-        if let Some((university, id)) = indexed
-            && let Some(stored) = self.stored_subscription(university, id, told).await?
+        let indexed = self.ledger.subscriptions.by_stripe_id(&told.id).await;
+        if let Some(key) = indexed.map_err(load(OPERATION))?
+            && let Some(stored) = self
+                .stored_subscription(key.university_id, key.subscription_id, told)
+                .await?
         {
             return Ok((Some(stored), None));
         }
-        let Some(university) = self.owner(&[&told.metadata], Some(&told.customer)).await? else {
+        let metadata = [&told.metadata];
+        let owner = self
+            .ledger
+            .owner(OPERATION, &metadata, Some(&told.customer));
+        let Some(university) = owner.await? else {
             return Ok((None, None));
         };
         // The index lags: the row may be there already.
@@ -166,12 +170,9 @@ impl StripeEvents {
         id: SubscriptionId,
         told: &Told,
     ) -> Result<Option<Subscription>, PortalError> {
-        let stored = self
-            .subscriptions
-            .get(university, id)
-            .await
-            .map_err(load(OPERATION))?;
-        Ok(stored.filter(|stored| stored.stripe_subscription_id == told.id))
+        let stored = self.ledger.subscriptions.get(university, id).await;
+        let stored = stored.map_err(load(OPERATION))?;
+        Ok(stored.filter(|stored| stored.stripe_subscription_id() == Some(&told.id)))
     }
 }
 
@@ -179,27 +180,4 @@ impl StripeEvents {
 fn id_of(told: &Told) -> SubscriptionId {
     named(&[&told.metadata], "subscription_id", SubscriptionId::parse)
         .unwrap_or_else(|| SubscriptionId::of_stripe_subscription(&told.id))
-}
-
-/// What Stripe tells, in our words; nothing where it uses a status we do not know.
-fn terms(told: &Told, deleted: bool) -> Option<Terms> {
-    let status = match told.status.as_str() {
-        _ if deleted => SubscriptionStatus::Cancelled,
-        "incomplete" => SubscriptionStatus::Incomplete,
-        "incomplete_expired" => SubscriptionStatus::IncompleteExpired,
-        "trialing" => SubscriptionStatus::Trialing,
-        "active" => SubscriptionStatus::Active,
-        "past_due" => SubscriptionStatus::PastDue,
-        "unpaid" => SubscriptionStatus::Unpaid,
-        "paused" => SubscriptionStatus::Paused,
-        "canceled" => SubscriptionStatus::Cancelled,
-        _ => return None,
-    };
-    Some(Terms {
-        status,
-        stripe_price_id: told.price.clone(),
-        current_period_start: told.current_period_start,
-        current_period_end: told.current_period_end,
-        cancel_at_period_end: told.cancel_at_period_end,
-    })
 }

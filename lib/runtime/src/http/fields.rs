@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use bitflow_fault::Violation;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 
@@ -16,16 +17,40 @@ pub const MAX_BODY: usize = 256 * 1024;
 /// The fields of a JSON object in a request body. Take each, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Fields {
+    /// Where the object is in the body: nothing, or e.g. `items.0.`.
+    at: String,
     left: Map<String, Value>,
     wrong: Vec<Violation>,
+    fingerprint: String,
 }
 
 impl Fields {
     fn new(object: Map<String, Value>) -> Self {
+        // Keys come sorted, so that the same object is the same text however it was written.
+        let text = serde_json::to_vec(&object).expect("an object is JSON");
         Self {
-            left: object,
-            wrong: Vec::new(),
+            fingerprint: hex::encode(Sha256::digest(text)),
+            ..Self::below(String::new(), object)
         }
+    }
+
+    fn below(at: String, left: Map<String, Value>) -> Self {
+        Self {
+            at,
+            left,
+            wrong: Vec::new(),
+            fingerprint: String::new(),
+        }
+    }
+
+    /// A digest of the whole object: the same for the same content.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether the field is there, and not null.
+    pub fn has(&self, field: &str) -> bool {
+        self.left.get(field).is_some_and(|value| !value.is_null())
     }
 
     /// A string that must be there and that `parse` must take.
@@ -38,6 +63,66 @@ impl Fields {
             Value::String(text) => self.parsed(field, parse(&text)),
             _ => self.refuse(field, "must be a string"),
         }
+    }
+
+    /// Likewise, where it is there.
+    pub fn optional_text<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        self.has(field).then(|| self.text(field, parse)).flatten()
+    }
+
+    /// Likewise, where it is there.
+    pub fn optional_count<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        self.has(field).then(|| self.count(field, parse)).flatten()
+    }
+
+    /// A whole number of either sign that must be there and that `parse` must take.
+    pub fn integer<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(i64) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.take(field)?.as_i64() {
+            Some(number) => self.parsed(field, parse(number)),
+            None => self.refuse(field, "must be a whole number"),
+        }
+    }
+
+    /// A list of objects that must be there; `each` reads one. Nothing where one was refused.
+    pub fn objects<T>(
+        &mut self,
+        field: &'static str,
+        mut each: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Value::Array(values) = self.take(field)? else {
+            return self.refuse(field, "must be a list");
+        };
+        let wrong_before = self.wrong.len();
+        let mut read = Vec::with_capacity(values.len());
+        for (number, value) in values.into_iter().enumerate() {
+            let at = format!("{}{field}.{number}", self.at);
+            let Value::Object(object) = value else {
+                self.wrong.push(Violation::new(at, "must be an object"));
+                continue;
+            };
+            let mut fields = Self::below(format!("{at}."), object);
+            read.extend(each(&mut fields));
+            fields.refuse_rest();
+            self.wrong.append(&mut fields.wrong);
+        }
+        (self.wrong.len() == wrong_before).then_some(read)
+    }
+
+    /// What a rule says of `field` as a whole.
+    pub fn check<T, E: Display>(&mut self, field: &'static str, rule: Result<T, E>) -> Option<T> {
+        self.parsed(field, rule)
     }
 
     /// A whole number, not negative, that must be there and that `parse` must take.
@@ -55,13 +140,16 @@ impl Fields {
     /// What `build` makes of the fields, or 422 with all that is wrong. `build` sees `None` for
     /// each field that was refused.
     pub fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
-        for (field, _) in std::mem::take(&mut self.left) {
-            self.wrong
-                .push(Violation::new(field, "is not a field of this request"));
-        }
+        self.refuse_rest();
         match build() {
             Some(value) if self.wrong.is_empty() => Ok(value),
             _ => Err(Problem::invalid(self.wrong)),
+        }
+    }
+
+    fn refuse_rest(&mut self) {
+        for (field, _) in std::mem::take(&mut self.left) {
+            self.refuse::<()>(&field, "is not a field of this request");
         }
     }
 
@@ -79,7 +167,8 @@ impl Fields {
             .ok()
     }
 
-    fn refuse<T>(&mut self, field: &'static str, message: &str) -> Option<T> {
+    fn refuse<T>(&mut self, field: &str, message: &str) -> Option<T> {
+        let field = format!("{}{field}", self.at);
         self.wrong.push(Violation::new(field, message));
         None
     }
@@ -197,5 +286,44 @@ mod tests {
             json!({ "name": null, "quota": 1.5 }),
             &[("name", "is required"), ("quota", COUNT)],
         );
+    }
+
+    fn fields(body: Value) -> Fields {
+        let Value::Object(object) = body else {
+            panic!("an object")
+        };
+        Fields::new(object)
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_list_is_named_by_its_place() {
+        let read = |body: Value| {
+            let mut fields = fields(body);
+            let items = fields.objects("items", |item| item.integer("amount", Ok::<_, &str>));
+            match fields.finish(|| items) {
+                Ok(items) => format!("{items:?}"),
+                Err(problem) => {
+                    let said = |it: &Violation| format!("{} {}", it.field, it.message);
+                    let errors: Vec<_> = problem.errors().iter().map(said).collect();
+                    errors.join("; ")
+                }
+            }
+        };
+        assert_eq!(read(json!({ "items": [{ "amount": -1 }] })), "[-1]");
+        assert_eq!(read(json!({ "items": [] })), "[]");
+        assert_eq!(read(json!({})), "items is required");
+        assert_eq!(read(json!({ "items": {} })), "items must be a list");
+        assert_eq!(
+            read(json!({ "items": [{ "amount": 1 }, 7, { "amount": 1.5, "x": 1 }], "y": 1 })),
+            "items.1 must be an object; items.2.amount must be a whole number; \
+             items.2.x is not a field of this request; y is not a field of this request",
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_content() {
+        let of = |text: &str| fields(serde_json::from_str(text).unwrap()).fingerprint;
+        assert_eq!(of(r#"{"a":1,"b":[2]}"#), of(r#"{ "b": [2], "a": 1 }"#));
+        assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":"1"}"#));
     }
 }

@@ -1,9 +1,12 @@
 //! HTTP functions: an axum router behind API Gateway's HTTP API, payload format 2.0.
 
 pub mod admin;
+pub mod etag;
 pub mod fields;
+pub mod list;
 pub mod problem;
 pub mod query;
+pub mod repeat;
 mod serve;
 
 pub use serve::{Requested, run};

@@ -18,6 +18,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    pub(crate) fn of(left: BTreeMap<String, String>) -> Self {
+        Self {
+            left,
+            wrong: Vec::new(),
+        }
+    }
+
     /// A parameter that may be there and that `parse` must then take.
     pub fn optional<T, E: Display>(
         &mut self,
@@ -31,6 +38,18 @@ impl Parameters {
                 None
             }
         }
+    }
+
+    /// A parameter that must be there and that `parse` must take.
+    pub fn required<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if !self.left.contains_key(name) {
+            self.wrong.push(Violation::new(name, "is required"));
+        }
+        self.optional(name, parse)
     }
 
     /// 422 with all that is wrong, if anything is.
@@ -52,10 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         match Pairs::<BTreeMap<String, String>>::from_request_parts(parts, state).await {
-            Ok(Pairs(left)) => Ok(Self {
-                left,
-                wrong: Vec::new(),
-            }),
+            Ok(Pairs(left)) => Ok(Self::of(left)),
             Err(_) => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
                 "The query string cannot be read.",

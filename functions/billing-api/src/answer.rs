@@ -1,0 +1,220 @@
+//! The bodies that are answered.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus};
+use bitflow_domain::billing::payment::{Payment, PaymentStatus};
+use bitflow_domain::billing::subscription::{Billing, Subscription, SubscriptionStatus};
+use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::money::Currency;
+use bitflow_domain::version::Version;
+use bitflow_runtime::http::etag;
+use bitflow_runtime::http::list::List;
+use bitflow_store::idempotency::Answer;
+use bitflow_store::page::Page;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A subscription.
+#[derive(Serialize)]
+pub(crate) struct SubscriptionView {
+    id: SubscriptionId,
+    university_id: UniversityId,
+    status: SubscriptionStatus,
+    #[serde(flatten)]
+    billing: BillingView,
+    current_period_start: Timestamp,
+    current_period_end: Timestamp,
+    cancel_at_period_end: bool,
+    version: Version,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// Who bills it, and what.
+#[derive(Serialize)]
+#[serde(tag = "billing", rename_all = "snake_case")]
+enum BillingView {
+    Stripe {
+        stripe_subscription_id: String,
+        stripe_price_id: Option<String>,
+    },
+    Manual {
+        /// Minor units, each month.
+        amount: i64,
+        currency: Currency,
+        description: String,
+        days_until_due: Option<u16>,
+    },
+}
+
+impl SubscriptionView {
+    pub(crate) fn of(subscription: Subscription) -> Self {
+        let terms = subscription.terms;
+        let billing = match subscription.billing {
+            Billing::Stripe { subscription_id } => BillingView::Stripe {
+                stripe_subscription_id: subscription_id,
+                stripe_price_id: terms.stripe_price_id,
+            },
+            Billing::Manual(plan) => BillingView::Manual {
+                amount: plan.amount.amount,
+                currency: plan.amount.currency,
+                description: plan.description,
+                days_until_due: plan.days_until_due,
+            },
+        };
+        Self {
+            id: subscription.id,
+            university_id: subscription.university_id,
+            status: terms.status,
+            billing,
+            current_period_start: terms.current_period_start,
+            current_period_end: terms.current_period_end,
+            cancel_at_period_end: terms.cancel_at_period_end,
+            version: subscription.version,
+            created_at: subscription.created_at,
+            updated_at: subscription.updated_at,
+        }
+    }
+}
+
+/// An invoice.
+#[derive(Serialize)]
+pub(crate) struct InvoiceView {
+    id: InvoiceId,
+    university_id: UniversityId,
+    subscription_id: Option<SubscriptionId>,
+    period_start: Option<Timestamp>,
+    period_end: Option<Timestamp>,
+    stripe_invoice_id: String,
+    number: Option<String>,
+    status: InvoiceStatus,
+    /// Minor units.
+    amount_due: i64,
+    currency: Currency,
+    items: Vec<ItemView>,
+    attempt_count: u64,
+    due_at: Timestamp,
+    paid_at: Option<Timestamp>,
+    hosted_invoice_url: Option<String>,
+    last_reminder_step: Option<u16>,
+    version: Version,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ItemView {
+    description: String,
+    /// Minor units.
+    amount: i64,
+}
+
+impl InvoiceView {
+    pub(crate) fn of(invoice: Invoice) -> Self {
+        Self {
+            id: invoice.id,
+            university_id: invoice.university_id,
+            subscription_id: invoice.subscription_id,
+            period_start: invoice.period.map(|period| period.start),
+            period_end: invoice.period.map(|period| period.end),
+            stripe_invoice_id: invoice.stripe_invoice_id,
+            number: invoice.number,
+            status: invoice.status,
+            amount_due: invoice.amount_due.amount,
+            currency: invoice.amount_due.currency,
+            items: invoice
+                .items
+                .into_iter()
+                .map(|item| ItemView {
+                    description: item.description,
+                    amount: item.amount,
+                })
+                .collect(),
+            attempt_count: invoice.attempt_count,
+            due_at: invoice.due_at,
+            paid_at: invoice.paid_at,
+            hosted_invoice_url: invoice.hosted_invoice_url,
+            last_reminder_step: invoice.last_reminder_step,
+            version: invoice.version,
+            created_at: invoice.created_at,
+            updated_at: invoice.updated_at,
+        }
+    }
+}
+
+/// A payment.
+#[derive(Serialize)]
+pub(crate) struct PaymentView {
+    id: PaymentId,
+    university_id: UniversityId,
+    invoice_id: InvoiceId,
+    /// Minor units.
+    amount: i64,
+    amount_refunded: i64,
+    currency: Currency,
+    payment_method: Option<String>,
+    stripe_payment_intent_id: Option<String>,
+    status: PaymentStatus,
+    disputed_at: Option<Timestamp>,
+    paid_at: Timestamp,
+}
+
+impl PaymentView {
+    pub(crate) fn of(payment: Payment) -> Self {
+        Self {
+            id: payment.id,
+            university_id: payment.university_id,
+            invoice_id: payment.invoice_id,
+            amount: payment.amount.amount,
+            amount_refunded: payment.amount_refunded,
+            currency: payment.amount.currency,
+            payment_method: payment.method,
+            stripe_payment_intent_id: payment.stripe_payment_intent_id,
+            status: payment.status,
+            disputed_at: payment.disputed_at,
+            paid_at: payment.paid_at,
+        }
+    }
+}
+
+/// What a request with a key is answered, now and on every repeat.
+pub(crate) fn of(
+    status: StatusCode,
+    location: String,
+    version: Version,
+    view: &impl Serialize,
+) -> Answer {
+    Answer {
+        status: status.as_u16(),
+        location,
+        etag: etag::of(version.get()),
+        body: serde_json::to_string(view).expect("a view holds nothing that JSON cannot"),
+    }
+}
+
+pub(crate) fn repeated(answer: Answer) -> Response {
+    let headers = [
+        (header::LOCATION, answer.location),
+        (header::ETAG, answer.etag),
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+    ];
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::CREATED);
+    (status, headers, answer.body).into_response()
+}
+
+/// One entity.
+pub(crate) fn one(version: Version, view: impl Serialize) -> Response {
+    ([(header::ETAG, etag::of(version.get()))], Json(view)).into_response()
+}
+
+/// A page of a list.
+pub(crate) fn list<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> Response {
+    let page = page.map(view);
+    Json(List {
+        data: page.data,
+        next_cursor: page.next_cursor,
+    })
+    .into_response()
+}

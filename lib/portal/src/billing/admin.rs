@@ -1,0 +1,447 @@
+//! What admins do: subscribe, cancel, invoice, void, remind, and look.
+
+use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus, NewsKind};
+use bitflow_domain::billing::item::Lines;
+use bitflow_domain::billing::payment::Payment;
+use bitflow_domain::billing::subscription::{Billing, ManualPlan, Report, Subscription};
+use bitflow_domain::decision::Decision;
+use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
+use bitflow_domain::university::{University, UniversityStatus};
+use bitflow_events::envelope::{Context, EventId};
+use bitflow_store::idempotency::Attempt;
+use bitflow_store::page::{ListError, Page, PageRequest};
+use bitflow_store::transaction::Transaction;
+use bitflow_stripe::api::NewSubscription;
+use bitflow_stripe::error::StripeError;
+use bitflow_stripe::object::Subscription as Told;
+use futures_util::FutureExt;
+use jiff::Timestamp;
+
+use super::issue::{Draft, age, issue};
+use super::ledger::{Ledger, Outcome, Tried, adopted, persist};
+use super::reminders::reminder;
+use super::reports::{new_subscription, put_subscription, terms};
+use crate::customers::Customers;
+use crate::error::{PortalError, load};
+
+/// Billing, as admins see it.
+#[derive(Debug)]
+pub struct AdminBilling {
+    /// The books.
+    pub ledger: Ledger,
+    /// Stripe, and whose customer is whose there.
+    pub customers: Customers,
+}
+
+/// What a subscription is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// Stripe bills it (`price_…`).
+    Price(String),
+    /// The monthly run bills it.
+    Manual(ManualPlan),
+}
+
+impl AdminBilling {
+    /// Subscribes a university. A repeat of `attempt` finds what the first try made.
+    pub async fn subscribe(
+        &self,
+        university_id: UniversityId,
+        plan: &Plan,
+        attempt: &Attempt,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Subscription, PortalError> {
+        const OPERATION: &str = "create subscription";
+        let university = self.billable(OPERATION, university_id).await?;
+        let id = SubscriptionId::from_uuid(attempt.resource);
+        let stored = self.ledger.subscriptions.get(university_id, id).await;
+        if let Some(before) = stored.map_err(load(OPERATION))? {
+            return Ok(before);
+        }
+        let subscription = match plan {
+            Plan::Manual(plan) => Subscription::manual(id, university_id, plan.clone(), now),
+            Plan::Price(price) => {
+                let told = self.subscribe_at_stripe(&university, id, price, attempt, now);
+                let told = told.await.map_err(|error| match error {
+                    PortalError::Stripe { operation, source } => {
+                        PortalError::refused(operation, source, |param| match param {
+                            Some("customer") => None,
+                            _ => Some("stripe_price_id"),
+                        })
+                    }
+                    other => other,
+                })?;
+                let terms = terms(&told, false).ok_or(PortalError::UnknownStatus)?;
+                let reported_at = told.created.unwrap_or(now);
+                new_subscription((id, university_id), &told.id, terms, reported_at, now)
+            }
+        };
+        let mut transaction = Transaction::new(&self.ledger.dynamo);
+        let when = (context, now);
+        put_subscription(&self.ledger, &mut transaction, None, &subscription, when);
+        let done = (Outcome::Applied, now);
+        match self
+            .ledger
+            .commit(OPERATION, transaction, None, done)
+            .await?
+        {
+            Tried::Done(_) => Ok(subscription),
+            // Stripe's webhook, or a repeat at the same moment, was faster.
+            Tried::Again => self.subscription(university_id, id).await,
+        }
+    }
+
+    async fn subscribe_at_stripe(
+        &self,
+        university: &University,
+        id: SubscriptionId,
+        price: &str,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<Told, PortalError> {
+        let operation = "create subscription";
+        let stripe = |source| PortalError::Stripe { operation, source };
+        let customer = self
+            .customers
+            .ensure(university.id, university.created_at, now);
+        let customer = customer.await?;
+        let (university_id, subscription_id) = (university.id.to_string(), id.to_string());
+        let age = age(attempt.started_at, now);
+        if age > 0 {
+            let found = self.customers.stripe.reads().find_subscription(
+                &customer,
+                &subscription_id,
+                attempt.started_at,
+            );
+            if let Some(found) = found.await.map_err(stripe)? {
+                return Ok(found);
+            }
+        }
+        let new = NewSubscription {
+            customer: &customer,
+            price,
+            university_id: &university_id,
+            subscription_id: &subscription_id,
+        };
+        let key = format!("subscription:{id}:create:{age}");
+        self.customers
+            .stripe
+            .create_subscription(&new, &key)
+            .await
+            .map_err(stripe)
+    }
+
+    /// One subscription.
+    pub async fn subscription(
+        &self,
+        university_id: UniversityId,
+        id: SubscriptionId,
+    ) -> Result<Subscription, PortalError> {
+        let stored = self.ledger.subscriptions.get(university_id, id).await;
+        stored
+            .map_err(load("get subscription"))?
+            .ok_or(PortalError::NoSubscription(id))
+    }
+
+    /// A university's subscriptions.
+    pub async fn subscriptions(
+        &self,
+        university_id: UniversityId,
+        page: &PageRequest,
+    ) -> Result<Page<Subscription>, PortalError> {
+        self.known("list subscriptions", university_id).await?;
+        let listed = self.ledger.subscriptions.of_university(university_id, page);
+        listed.await.map_err(list("list subscriptions"))
+    }
+
+    /// Cancels a subscription: now, or when its period ends. One that is over, or ends so already,
+    /// is left as it is.
+    pub async fn cancel(
+        &self,
+        university_id: UniversityId,
+        id: SubscriptionId,
+        at_period_end: bool,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Subscription, PortalError> {
+        const OPERATION: &str = "cancel subscription";
+        let before = self.subscription(university_id, id).await?;
+        let done =
+            before.terms.status.is_final() || at_period_end && before.terms.cancel_at_period_end;
+        if done {
+            return Ok(before);
+        }
+        let told = match &before.billing {
+            Billing::Manual(_) => None,
+            Billing::Stripe { subscription_id } => {
+                let told = self.cancel_at_stripe(subscription_id, at_period_end).await;
+                let operation = OPERATION;
+                Some(told.map_err(|source| PortalError::Stripe { operation, source })?)
+            }
+        };
+        persist(OPERATION, || {
+            async {
+                let stored = self.subscription(university_id, id).await?;
+                let decision = match &told {
+                    None => stored.cancelled(at_period_end, now),
+                    Some(told) => {
+                        let terms = terms(told, false).ok_or(PortalError::UnknownStatus)?;
+                        // Stripe's own time of it, so that older news does not undo it.
+                        let reported_at = told.canceled_at.unwrap_or(stored.reported_at);
+                        let report = Report {
+                            terms,
+                            reported_at: reported_at.max(stored.reported_at),
+                            fetched: true,
+                        };
+                        stored.follow(&report, now)
+                    }
+                };
+                let Decision::Apply(next) = decision else {
+                    return Ok(Tried::Done(Outcome::Applied));
+                };
+                let mut transaction = Transaction::new(&self.ledger.dynamo);
+                let when = (context, now);
+                put_subscription(&self.ledger, &mut transaction, Some(&stored), &next, when);
+                let done = (Outcome::Applied, now);
+                self.ledger.commit(OPERATION, transaction, None, done).await
+            }
+            .boxed()
+        })
+        .await?;
+        self.subscription(university_id, id).await
+    }
+
+    /// The subscription after it was cancelled. One that Stripe does not let us cancel is over
+    /// there already.
+    async fn cancel_at_stripe(&self, id: &str, at_period_end: bool) -> Result<Told, StripeError> {
+        let stripe = &self.customers.stripe;
+        let cancelled = if at_period_end {
+            stripe.cancel_subscription_at_period_end(id).await
+        } else {
+            stripe.cancel_subscription(id).await
+        };
+        match cancelled {
+            Err(error) if error.refusal().is_some() => stripe.reads().subscription(id).await,
+            other => other,
+        }
+    }
+
+    /// Makes an invoice. A repeat of `attempt` finds what the first try made, and completes it.
+    pub async fn invoice(
+        &self,
+        university_id: UniversityId,
+        lines: &Lines,
+        days_until_due: Option<u16>,
+        attempt: &Attempt,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Invoice, PortalError> {
+        const OPERATION: &str = "create invoice";
+        let university = self.billable(OPERATION, university_id).await?;
+        let id = InvoiceId::from_uuid(attempt.resource);
+        let stored = self.ledger.invoices.get(university_id, id).await;
+        if let Some(before) = stored.map_err(load(OPERATION))? {
+            return Ok(before);
+        }
+        let customer = self
+            .customers
+            .ensure(university_id, university.created_at, now);
+        let customer = customer.await?;
+        let draft = Draft {
+            id,
+            university_id,
+            customer: &customer,
+            of: None,
+            lines,
+            days_until_due,
+        };
+        let told = issue(&self.customers.stripe, &draft, attempt.started_at, now)
+            .await
+            .map_err(|source| {
+                PortalError::refused(OPERATION, source, |param| match param {
+                    Some("currency") => Some("currency"),
+                    Some("customer") => None,
+                    _ => Some("items"),
+                })
+            })?;
+        let invoice = adopted(id, university_id, &told, now);
+        let mut transaction = Transaction::new(&self.ledger.dynamo);
+        self.ledger.invoices.insert(&mut transaction, &invoice);
+        self.ledger
+            .generated(&mut transaction, &invoice, (context, now));
+        let done = (Outcome::Applied, now);
+        match self
+            .ledger
+            .commit(OPERATION, transaction, None, done)
+            .await?
+        {
+            Tried::Done(_) => Ok(invoice),
+            // Stripe's webhook, or a repeat at the same moment, was faster.
+            Tried::Again => self.get_invoice(university_id, id).await,
+        }
+    }
+
+    /// One invoice.
+    pub async fn get_invoice(
+        &self,
+        university_id: UniversityId,
+        id: InvoiceId,
+    ) -> Result<Invoice, PortalError> {
+        let stored = self.ledger.invoices.get(university_id, id).await;
+        stored
+            .map_err(load("get invoice"))?
+            .ok_or(PortalError::NoInvoice(id))
+    }
+
+    /// A university's invoices, newest first.
+    pub async fn invoices(
+        &self,
+        university_id: UniversityId,
+        page: &PageRequest,
+    ) -> Result<Page<Invoice>, PortalError> {
+        self.known("list invoices", university_id).await?;
+        let listed = self.ledger.invoices.of_university(university_id, page);
+        listed.await.map_err(list("list invoices"))
+    }
+
+    /// The invoices of one status of all universities, the longest due first.
+    pub async fn invoices_by_status(
+        &self,
+        status: InvoiceStatus,
+        due_before: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Invoice>, PortalError> {
+        // The index's range takes its end in.
+        let due_by = due_before.map(|at| at - jiff::SignedDuration::from_micros(1));
+        let listed = self.ledger.invoices.by_status(status, due_by, page);
+        listed.await.map_err(list("list invoices"))
+    }
+
+    /// Withdraws an invoice that is not paid. One that is void is left as it is.
+    pub async fn void(
+        &self,
+        university_id: UniversityId,
+        id: InvoiceId,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Invoice, PortalError> {
+        const OPERATION: &str = "void invoice";
+        let before = self.get_invoice(university_id, id).await?;
+        match before.status {
+            InvoiceStatus::Void => return Ok(before),
+            InvoiceStatus::Paid => {
+                return Err(PortalError::NotNow(
+                    "A paid invoice cannot be voided; refund its payment instead.".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        let stripe = &self.customers.stripe;
+        let operation = OPERATION;
+        let failed = |source| PortalError::Stripe { operation, source };
+        let told = match stripe.void_invoice(&before.stripe_invoice_id).await {
+            Err(error) if error.refusal().is_some() => {
+                // It is not open any more: void by an earlier try of ours, or paid meanwhile.
+                let reads = stripe.reads();
+                let told = reads.invoice(&before.stripe_invoice_id).await;
+                let told = told.map_err(failed)?;
+                if told.status.as_deref() != Some("void") {
+                    return Err(PortalError::NotNow(format!(
+                        "Stripe does not void this invoice: {}",
+                        error
+                            .refusal()
+                            .and_then(|refusal| refusal.message.as_deref())
+                            .unwrap_or("it is not open any more.")
+                    )));
+                }
+                told
+            }
+            other => other.map_err(failed)?,
+        };
+        let news = (NewsKind::Voided, now);
+        let when = (context, now);
+        self.ledger.hear(OPERATION, &told, news, None, when).await?;
+        self.get_invoice(university_id, id).await
+    }
+
+    /// Has an unpaid invoice reminded of, whatever its age; a repeat of `attempt` does not do it
+    /// again.
+    pub async fn remind(
+        &self,
+        university_id: UniversityId,
+        id: InvoiceId,
+        attempt: &Attempt,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Invoice, PortalError> {
+        const OPERATION: &str = "remind of invoice";
+        persist(OPERATION, || {
+            async {
+                let invoice = self.get_invoice(university_id, id).await?;
+                if !invoice.status.awaits_payment() {
+                    return Err(PortalError::NotNow(format!(
+                        "This invoice is {}: there is nothing to remind of.",
+                        invoice.status.as_str()
+                    )));
+                }
+                let next = invoice.reminded(None, now);
+                let mut transaction = Transaction::new(&self.ledger.dynamo);
+                self.ledger
+                    .invoices
+                    .replace(&mut transaction, &next, invoice.version);
+                let of = (next.id, next.version);
+                let due = reminder(&next, None);
+                let when = (context, now);
+                let event = EventId::from_ulid(attempt.resource.as_u128().into());
+                self.ledger
+                    .raise_as(event, &mut transaction, when, university_id, of, due);
+                let done = (Outcome::Applied, now);
+                self.ledger.commit(OPERATION, transaction, None, done).await
+            }
+            .boxed()
+        })
+        .await?;
+        self.get_invoice(university_id, id).await
+    }
+
+    /// A university's payments, newest first.
+    pub async fn payments(
+        &self,
+        university_id: UniversityId,
+        page: &PageRequest,
+    ) -> Result<Page<Payment>, PortalError> {
+        self.known("list payments", university_id).await?;
+        let listed = self.ledger.payments.of_university(university_id, page);
+        listed.await.map_err(list("list payments"))
+    }
+
+    /// A university, deleted or not: its bills remain to be seen.
+    async fn known(
+        &self,
+        operation: &'static str,
+        id: UniversityId,
+    ) -> Result<University, PortalError> {
+        let university = self.ledger.universities.get(id).await;
+        university
+            .map_err(load(operation))?
+            .ok_or(PortalError::NoUniversity(id))
+    }
+
+    /// A university that may be billed.
+    async fn billable(
+        &self,
+        operation: &'static str,
+        id: UniversityId,
+    ) -> Result<University, PortalError> {
+        let university = self.known(operation, id).await?;
+        match university.status {
+            UniversityStatus::Active => Ok(university),
+            UniversityStatus::Deleted => Err(PortalError::deleted_university()),
+        }
+    }
+}
+
+fn list(operation: &'static str) -> impl Fn(ListError) -> PortalError {
+    move |source| PortalError::List { operation, source }
+}

@@ -1,0 +1,142 @@
+//! What every table has in common: one row by its key, a page of an index.
+
+use aws_sdk_dynamodb::Client;
+use serde::de::DeserializeOwned;
+
+use crate::error::StoreError;
+use crate::item::{from_item, s};
+use crate::page::{CursorKey, ListError, Page};
+
+/// One table, by the name it was deployed under.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    /// What it is called in errors.
+    kind: &'static str,
+}
+
+/// Which rows, in which order.
+pub(crate) struct Select<'a> {
+    /// The index; none is the table itself.
+    pub(crate) index: Option<&'static str>,
+    /// The partition, and the other key attributes of table and index.
+    pub(crate) key: CursorKey<'a>,
+    /// Only rows whose sort key is at least, and at most this.
+    pub(crate) between: Option<(&'static str, String, String)>,
+    /// Last first.
+    pub(crate) backwards: bool,
+    /// Only these attributes; all by default.
+    pub(crate) only: Option<&'static str>,
+}
+
+impl<'a> Select<'a> {
+    /// All rows of a partition of `index`, in the order of the sort key.
+    pub(crate) fn of(index: &'static str, key: CursorKey<'a>) -> Self {
+        Self {
+            index: Some(index),
+            key,
+            between: None,
+            backwards: false,
+            only: None,
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn new(client: &Client, name: impl Into<String>, kind: &'static str) -> Self {
+        Self {
+            client: client.clone(),
+            name: name.into(),
+            kind,
+        }
+    }
+
+    /// The row as of now (a consistent read).
+    pub(crate) async fn get<R: DeserializeOwned>(
+        &self,
+        key: &[(&str, String)],
+    ) -> Result<Option<R>, StoreError> {
+        let mut get = self.client.get_item().table_name(&self.name);
+        for (attribute, value) in key {
+            get = get.key(*attribute, s(value));
+        }
+        let answer = get
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::dynamo(format!("GetItem {}", self.kind), error))?;
+        answer
+            .item
+            .map(|item| from_item(self.kind, item))
+            .transpose()
+    }
+
+    /// The first row of an index whose key is `value`. A new row shows after a moment.
+    pub(crate) async fn first<R: DeserializeOwned>(
+        &self,
+        index: &str,
+        attribute: &str,
+        value: &str,
+    ) -> Result<Option<R>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(index)
+            .key_condition_expression("#key = :value")
+            .expression_attribute_names("#key", attribute)
+            .expression_attribute_values(":value", s(value))
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::dynamo(format!("Query {}.{index}", self.kind), error))?;
+        let first = answer.items.unwrap_or_default().into_iter().next();
+        first.map(|item| from_item(self.kind, item)).transpose()
+    }
+
+    /// Up to `limit` rows after `cursor`.
+    pub(crate) async fn page<R: DeserializeOwned>(
+        &self,
+        select: Select<'_>,
+        limit: i32,
+        cursor: Option<&str>,
+    ) -> Result<Page<R>, ListError> {
+        let (partition, value) = select.key.partition;
+        let start = cursor.map(|cursor| select.key.decode(cursor)).transpose()?;
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .set_index_name(select.index.map(str::to_owned))
+            .expression_attribute_names("#partition", partition)
+            .expression_attribute_values(":partition", s(value))
+            .scan_index_forward(!select.backwards)
+            .set_projection_expression(select.only.map(str::to_owned))
+            .limit(limit)
+            .set_exclusive_start_key(start);
+        query = match &select.between {
+            None => query.key_condition_expression("#partition = :partition"),
+            Some((sort, from, to)) => query
+                .key_condition_expression("#partition = :partition AND #sort BETWEEN :from AND :to")
+                .expression_attribute_names("#sort", *sort)
+                .expression_attribute_values(":from", s(from))
+                .expression_attribute_values(":to", s(to)),
+        };
+        let index = select.index.unwrap_or("table");
+        let answer = query
+            .send()
+            .await
+            .map_err(|error| StoreError::dynamo(format!("Query {}.{index}", self.kind), error))?;
+        let next_cursor = answer
+            .last_evaluated_key()
+            .map(|last| select.key.encode(last));
+        let data = answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| from_item(self.kind, item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { data, next_cursor })
+    }
+}
