@@ -13,10 +13,10 @@ use support::{TestStack, real_now};
 #[tokio::test]
 async fn a_payment_is_applied_in_both_shapes() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
+    let (university, _) = stack.onboarded("Uppsala").await;
     for (shape, cents) in [(Shape::Newer, 5000), (Shape::Older, 7000)] {
         stack.stripe.set_webhook_shape(shape);
-        let (id, stripe_id) = stack.invoice(university, &customer, cents).await;
+        let (id, stripe_id) = stack.invoice(university, cents).await;
         stack.settle().await;
         stack.stripe.pay(&stripe_id).unwrap();
         stack.settle().await;
@@ -38,13 +38,21 @@ async fn a_payment_is_applied_in_both_shapes() {
     }
     assert_eq!(
         stack.events(university).await,
-        ["UniversityCreated", "PaymentProcessed", "PaymentProcessed"]
+        [
+            "UniversityCreated",
+            "InvoiceGenerated",
+            "PaymentProcessed",
+            "InvoiceGenerated",
+            "PaymentProcessed"
+        ]
     );
     assert_eq!(
         stack.activity(university).await,
         [
             "payment_processed",
+            "invoice_generated",
             "payment_processed",
+            "invoice_generated",
             "university_created"
         ]
     );
@@ -54,8 +62,8 @@ async fn a_payment_is_applied_in_both_shapes() {
 #[tokio::test]
 async fn a_failure_is_told_and_a_later_payment_settles_it() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
-    let (id, stripe_id) = stack.invoice(university, &customer, 123_450).await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (id, stripe_id) = stack.invoice(university, 123_450).await;
     stack.stripe.fail(&stripe_id).unwrap();
     stack.settle().await;
     let invoice = stack.stored_invoice(university, id).await;
@@ -84,7 +92,7 @@ async fn a_failure_is_told_and_a_later_payment_settles_it() {
     assert_eq!(stack.payments(university).await.len(), 1);
     assert_eq!(
         stack.events(university).await,
-        ["UniversityCreated", "PaymentFailed", "PaymentProcessed"]
+        ["UniversityCreated", "InvoiceGenerated", "PaymentFailed", "PaymentProcessed"]
     );
     assert_eq!(stack.mails().len(), 2, "welcome and failure");
     stack.finish().await;
@@ -93,8 +101,8 @@ async fn a_failure_is_told_and_a_later_payment_settles_it() {
 #[tokio::test]
 async fn twice_the_same_webhook_is_one_payment_and_one_event() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
-    let (_, stripe_id) = stack.invoice(university, &customer, 5000).await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (_, stripe_id) = stack.invoice(university, 5000).await;
     stack.stripe.hold_deliveries();
     stack.stripe.pay(&stripe_id).unwrap();
     let paid = held(&stack, "invoice.payment_succeeded");
@@ -104,7 +112,7 @@ async fn twice_the_same_webhook_is_one_payment_and_one_event() {
     assert_eq!(stack.payments(university).await.len(), 1);
     assert_eq!(
         stack.events(university).await,
-        ["UniversityCreated", "PaymentProcessed"]
+        ["UniversityCreated", "InvoiceGenerated", "PaymentProcessed"]
     );
 
     // At the same moment, too.
@@ -124,8 +132,8 @@ async fn twice_the_same_webhook_is_one_payment_and_one_event() {
 #[tokio::test]
 async fn events_in_the_wrong_order_end_right() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
-    let (id, stripe_id) = stack.invoice(university, &customer, 5000).await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (id, stripe_id) = stack.invoice(university, 5000).await;
     stack.stripe.hold_deliveries();
     stack.stripe.fail(&stripe_id).unwrap();
     stack.stripe.pay(&stripe_id).unwrap();
@@ -139,7 +147,7 @@ async fn events_in_the_wrong_order_end_right() {
     );
     assert_eq!(
         stack.events(university).await,
-        ["UniversityCreated", "PaymentProcessed"]
+        ["UniversityCreated", "InvoiceGenerated", "PaymentProcessed"]
     );
     assert_eq!(stack.mails().len(), 1, "no mail for a failure that is over");
     stack.finish().await;
@@ -148,8 +156,8 @@ async fn events_in_the_wrong_order_end_right() {
 #[tokio::test]
 async fn a_subscription_follows_stripe() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
-    let (id, stripe_id) = stack.subscription(university, &customer).await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (id, stripe_id) = stack.subscription(university).await;
     stack.settle().await;
     let stored = async || {
         stack
@@ -194,7 +202,7 @@ async fn a_subscription_follows_stripe() {
         .into_iter()
         .filter(|kind| kind == "SubscriptionStatusChanged")
         .collect();
-    assert_eq!(changes.len(), 4, "active, past due, will end, cancelled");
+    assert_eq!(changes.len(), 5, "made, active, past due, will end, cancelled");
     // The invoices that Stripe made itself were adopted.
     assert_eq!(stack.rows("invoices").await.len(), 2);
     stack.finish().await;
@@ -203,8 +211,8 @@ async fn a_subscription_follows_stripe() {
 #[tokio::test]
 async fn two_reports_of_one_second_are_settled_by_stripe() {
     let stack = TestStack::start().await;
-    let (university, customer) = stack.onboarded("Uppsala").await;
-    let (id, stripe_id) = stack.subscription(university, &customer).await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (id, stripe_id) = stack.subscription(university).await;
     stack.settle().await;
     let object = stack.stripe.object(&stripe_id).unwrap();
     let later = object["created"].as_i64().unwrap() + 10;

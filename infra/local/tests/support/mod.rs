@@ -8,24 +8,21 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus};
+use bitflow_domain::billing::invoice::Invoice;
 use bitflow_domain::billing::payment::Payment;
-use bitflow_domain::billing::subscription::{Subscription, SubscriptionStatus, Terms};
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
-use bitflow_domain::money::{Currency, Money};
-use bitflow_domain::version::Version;
 use bitflow_local::functions;
 use bitflow_local::simulators::sendgrid::Mail;
 use bitflow_local::stack::{Ports, Settings, Stack};
 use bitflow_store::invoices::Invoices;
+use bitflow_store::page::PageRequest;
 use bitflow_store::payments::Payments;
 use bitflow_store::subscriptions::Subscriptions;
-use bitflow_store::transaction::Transaction;
 use bitflow_stripe::signature::sign;
 use jiff::Timestamp;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// A stack on free ports that keeps nothing.
 pub(crate) struct TestStack {
@@ -215,97 +212,70 @@ impl TestStack {
         sign(&self.info().stripe_webhook_secret.clone().into(), body, at)
     }
 
-    /// An open invoice, at Stripe and in our table, as billing will create it.
-    pub(crate) async fn invoice(
+    /// A call of the admin's API under an idempotency key; status, headers and body.
+    pub(crate) async fn post_with_key(
         &self,
-        university: UniversityId,
-        customer: &str,
-        cents: i64,
-    ) -> (InvoiceId, String) {
-        let id = InvoiceId::from_uuid(Uuid::now_v7());
-        let form = format!(
-            "customer={customer}&metadata[university_id]={university}&metadata[invoice_id]={id}"
-        );
-        let made = self.stripe.create("invoices", &form).expect("an invoice");
-        let stripe_id = made["id"].as_str().expect("an id").to_owned();
-        let item = format!("customer={customer}&invoice={stripe_id}&amount={cents}&currency=usd");
-        self.stripe.create("invoiceitems", &item).expect("an item");
-        let open = self
-            .stripe
-            .create(&format!("invoices/{stripe_id}/finalize"), "")
-            .expect("finalized");
-        let now = real_now();
-        let invoice = Invoice {
-            id,
-            university_id: university,
-            subscription_id: None,
-            stripe_invoice_id: stripe_id.clone(),
-            number: open["number"].as_str().map(str::to_owned),
-            status: InvoiceStatus::Open,
-            amount_due: Money::new(cents, Currency::USD),
-            attempt_count: 0,
-            due_at: now,
-            paid_at: None,
-            hosted_invoice_url: open["hosted_invoice_url"].as_str().map(str::to_owned),
-            version: Version::FIRST,
-            created_at: now,
-            updated_at: now,
-        };
-        let mut transaction = Transaction::new(&self.dynamo());
-        self.invoices().insert(&mut transaction, &invoice);
-        transaction.commit().await.expect("stored");
-        (id, stripe_id)
+        key: &str,
+        path: &str,
+        body: &Value,
+    ) -> (StatusCode, HeaderMap, Value) {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.info().api_url))
+            .bearer_auth(&self.info().admin_token)
+            .header("idempotency-key", key)
+            .json(body);
+        let answer = request.send().await.expect("the API answers");
+        let headers = answer.headers().clone();
+        let (status, body) = read(answer).await;
+        (status, headers, body)
     }
 
-    /// A subscription, at Stripe and in our table, as billing will create it.
-    pub(crate) async fn subscription(
-        &self,
-        university: UniversityId,
-        customer: &str,
-    ) -> (SubscriptionId, String) {
-        let id = SubscriptionId::from_uuid(Uuid::now_v7());
-        let price = self
-            .stripe
-            .create(
-                "prices",
-                "currency=usd&unit_amount=9900&recurring[interval]=month&product_data[name]=Campus",
-            )
-            .expect("a price");
+    /// An open invoice with one item, made by an admin; our id and Stripe's.
+    pub(crate) async fn invoice(&self, university: UniversityId, cents: i64) -> (InvoiceId, String) {
+        let path = format!("/api/admin/universities/{university}/invoices");
+        let body = json!({ "items": [{ "description": "Setup", "amount": cents }] });
+        let (status, made) = self.post(&path, &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let id = made["id"].as_str().expect("an id");
+        (id.parse().expect("an id"), text(&made["stripe_invoice_id"]))
+    }
+
+    /// A price at Stripe, by the month.
+    pub(crate) fn price(&self, cents: i64, currency: &str) -> String {
         let form = format!(
-            "customer={customer}&items[0][price]={}&payment_behavior=default_incomplete\
-             &metadata[university_id]={university}&metadata[subscription_id]={id}",
-            price["id"].as_str().expect("an id")
+            "currency={currency}&unit_amount={cents}&recurring[interval]=month&product_data[name]=Campus"
         );
-        let made = self
-            .stripe
-            .create("subscriptions", &form)
-            .expect("a subscription");
-        let stripe_id = made["id"].as_str().expect("an id").to_owned();
-        let item = &made["items"]["data"][0];
-        let time = |value: &Value| {
-            Timestamp::from_second(value.as_i64().expect("a time")).expect("a time")
-        };
-        let now = real_now();
-        let subscription = Subscription {
-            id,
-            university_id: university,
-            stripe_subscription_id: stripe_id.clone(),
-            terms: Terms {
-                status: SubscriptionStatus::Incomplete,
-                stripe_price_id: price["id"].as_str().map(str::to_owned),
-                current_period_start: time(&item["current_period_start"]),
-                current_period_end: time(&item["current_period_end"]),
-                cancel_at_period_end: false,
-            },
-            reported_at: time(&made["created"]),
-            version: Version::FIRST,
-            created_at: now,
-            updated_at: now,
-        };
-        let mut transaction = Transaction::new(&self.dynamo());
-        self.subscriptions().insert(&mut transaction, &subscription);
-        transaction.commit().await.expect("stored");
-        (id, stripe_id)
+        let price = self.stripe.create("prices", &form).expect("a price");
+        text(&price["id"])
+    }
+
+    /// A subscription that Stripe bills, made by an admin; our id and Stripe's.
+    pub(crate) async fn subscription(&self, university: UniversityId) -> (SubscriptionId, String) {
+        let body = json!({ "stripe_price_id": self.price(9900, "usd") });
+        let made = self.subscribe(university, &body).await;
+        let id = text(&made["id"]).parse().expect("an id");
+        (id, text(&made["stripe_subscription_id"]))
+    }
+
+    /// A plan that the monthly run bills, made by an admin.
+    pub(crate) async fn manual_plan(&self, university: UniversityId, cents: i64) -> SubscriptionId {
+        let body = json!({ "amount": cents, "description": "Campus", "days_until_due": 14 });
+        let made = self.subscribe(university, &body).await;
+        text(&made["id"]).parse().expect("an id")
+    }
+
+    async fn subscribe(&self, university: UniversityId, body: &Value) -> Value {
+        let path = format!("/api/admin/universities/{university}/subscriptions");
+        let (status, made) = self.post(&path, body).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        made
+    }
+
+    /// Runs a scheduled job, which must end well.
+    pub(crate) async fn fire(&self, job: &str, at: &str) {
+        let output = self.scheduler.fire(job, time(at)).await.expect("fired");
+        assert_eq!(output.function_error, None, "{job}: {}", output.log_tail);
     }
 
     pub(crate) fn invoices(&self) -> Invoices {
@@ -326,7 +296,12 @@ impl TestStack {
 
     pub(crate) async fn payments(&self, university: UniversityId) -> Vec<Payment> {
         let payments = Payments::new(&self.dynamo(), self.name("payments"));
-        payments.of_university(university).await.expect("read")
+        let page = PageRequest {
+            limit: 100,
+            cursor: None,
+        };
+        let listed = payments.of_university(university, &page).await;
+        listed.expect("read").data
     }
 
     /// Every row of a table, raw.
@@ -378,6 +353,15 @@ impl TestStack {
             .filter_map(|line| line["type"].as_str().map(str::to_owned))
             .collect()
     }
+}
+
+/// A text that must be there.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+pub(crate) fn time(text: &str) -> Timestamp {
+    text.parse().expect("a time")
 }
 
 /// The functions' own clock.
