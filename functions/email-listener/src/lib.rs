@@ -1,5 +1,5 @@
-//! SQS: one e-mail for each event that has one (contract sections 1.3 and 2.1,
-//! `SendWelcomeEmail`).
+//! SQS: one e-mail for each event that has one (contract sections 1.3, 2.1 and
+//! 6.1).
 //!
 //! Promise: each mail is handed to SendGrid at least once, and more than once only where the
 //! process dies between SendGrid's answer and noting it.
@@ -67,7 +67,13 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
         Mailed::Before => {
             tracing::info!(target: "bitflow", event_id = %event.event_id, "mail was sent before");
         }
-        Mailed::None => {
+        Mailed::None => tracing::info!(
+            target: "bitflow",
+            event_id = %event.event_id,
+            event_type = event.payload.kind(),
+            "the event has no mail",
+        ),
+        Mailed::NotOfThisListener => {
             return Err(ListenError::Unexpected {
                 kind: event.payload.kind(),
             });

@@ -230,11 +230,14 @@ async fn two_reports_of_one_second_are_settled_by_stripe() {
         stack.webhook(report("evt_a", "active").as_bytes()).await.0,
         StatusCode::OK
     );
-    stack.stripe.fail_next(Failure {
-        status: 500,
-        path: "/v1/subscriptions".into(),
-        after_effect: false,
-    });
+    // Each attempt of one read.
+    for _ in 0..3 {
+        stack.stripe.fail_next(Failure {
+            status: 500,
+            path: "/v1/subscriptions".into(),
+            ..Failure::default()
+        });
+    }
     let (status, _) = stack.webhook(report("evt_b", "past_due").as_bytes()).await;
     assert_eq!(
         status,
@@ -256,7 +259,7 @@ async fn two_reports_of_one_second_are_settled_by_stripe() {
             .iter()
             .filter(|it| it.path == format!("/v1/subscriptions/{stripe_id}"))
             .count(),
-        2
+        4
     );
     stack.finish().await;
 }

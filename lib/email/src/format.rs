@@ -1,6 +1,11 @@
-//! Amounts and times as people read them.
+//! What mails show, as people read it.
+
+use std::fmt;
 
 use jiff::Timestamp;
+use url::Url;
+
+use crate::message::one_line;
 
 /// An amount of money in minor units, for display only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +16,9 @@ pub struct Amount {
     pub currency: String,
 }
 
-impl Amount {
-    /// `USD 1,234.50`: the code, thousands separated, as many decimals as the currency has.
-    pub fn display(&self) -> String {
+/// `USD 1,234.50`: the code, thousands separated, as many decimals as the currency has.
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = decimals(&self.currency);
         let unit = 10_u64.pow(decimals);
         let (whole, part) = (
@@ -33,13 +38,97 @@ impl Amount {
             0 => String::new(),
             width => format!(".{part:0width$}", width = width as usize),
         };
-        format!("{} {sign}{grouped}{fraction}", self.currency)
+        write!(f, "{} {sign}{grouped}{fraction}", self.currency)
     }
 }
 
+/// An invoice as mails speak of it: `invoice UU-0042`, or `your invoice` where it has no number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoice(Option<String>);
+
+impl Invoice {
+    /// The invoice of that number.
+    pub fn new(number: Option<String>) -> Self {
+        Self(number.map(|it| one_line(&it)).filter(|it| !it.is_empty()))
+    }
+
+    /// The number people read.
+    pub fn number(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// As a sentence begins with it.
+    pub fn titled(&self) -> String {
+        match &self.0 {
+            Some(number) => format!("Invoice {number}"),
+            None => "Your invoice".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Invoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(number) => write!(f, "invoice {number}"),
+            None => f.write_str("your invoice"),
+        }
+    }
+}
+
+/// A web page that a mail links to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link(Url);
+
+impl Link {
+    /// Reads a URL; `None` where it is not one of the web: a mail links to nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .map(Self)
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `15 November 2025`, the day in UTC.
+pub fn date(at: &Timestamp) -> String {
+    at.strftime("%-d %B %Y").to_string()
+}
+
 /// `15 November 2025, 02:00 UTC`.
-pub fn time(at: Timestamp) -> String {
+pub fn time(at: &Timestamp) -> String {
     at.strftime("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+/// Stripe's payment method type, as it follows "paid by": `card`, `SEPA direct debit`.
+/// <https://docs.stripe.com/api/payment_methods/object#payment_method_object-type>
+pub fn method(kind: &str) -> String {
+    match kind {
+        "card_present" => "card".to_owned(),
+        "ach_credit_transfer" => "ACH credit transfer".to_owned(),
+        "ach_debit" | "us_bank_account" => "US bank account (ACH)".to_owned(),
+        "acss_debit" => "pre-authorized debit (Canada)".to_owned(),
+        "amazon_pay" => "Amazon Pay".to_owned(),
+        "au_becs_debit" => "BECS direct debit".to_owned(),
+        "bacs_debit" => "Bacs direct debit".to_owned(),
+        "bancontact" => "Bancontact".to_owned(),
+        "cashapp" => "Cash App Pay".to_owned(),
+        "customer_balance" => "bank transfer".to_owned(),
+        "eps" => "EPS".to_owned(),
+        "ideal" => "iDEAL".to_owned(),
+        "link" => "Link".to_owned(),
+        "p24" => "Przelewy24".to_owned(),
+        "paypal" => "PayPal".to_owned(),
+        "revolut_pay" => "Revolut Pay".to_owned(),
+        "sepa_credit_transfer" => "SEPA credit transfer".to_owned(),
+        "sepa_debit" => "SEPA direct debit".to_owned(),
+        other => one_line(&other.replace('_', " ")),
+    }
 }
 
 /// Decimals of a currency as Stripe counts its minor unit, which is where amounts come from.
@@ -64,7 +153,7 @@ mod tests {
                 minor,
                 currency: currency.to_owned()
             }
-            .display(),
+            .to_string(),
             expect
         );
     }
@@ -86,6 +175,58 @@ mod tests {
     #[test]
     fn times() {
         let at = Timestamp::from_second(1_762_999_200).unwrap();
-        assert_eq!(time(at), "13 November 2025, 02:00 UTC");
+        assert_eq!(time(&at), "13 November 2025, 02:00 UTC");
+    }
+
+    #[test]
+    fn dates() {
+        let at = Timestamp::from_second(1_762_999_200).unwrap();
+        assert_eq!(date(&at), "13 November 2025");
+    }
+
+    #[test]
+    fn methods() {
+        for (kind, expect) in [
+            ("card", "card"),
+            ("sepa_debit", "SEPA direct debit"),
+            ("new_local_pay", "new local pay"),
+            ("a\nb", "a b"),
+        ] {
+            assert_eq!(method(kind), expect);
+        }
+    }
+
+    #[test]
+    fn invoices_are_named_by_their_number() {
+        let invoice = Invoice::new(Some("UU-1".to_owned()));
+        assert_eq!(invoice.titled(), "Invoice UU-1");
+        assert_eq!(invoice.to_string(), "invoice UU-1");
+        let nameless = Invoice::new(Some(" ".to_owned()));
+        assert_eq!(nameless, Invoice::new(None));
+        assert_eq!(nameless.to_string(), "your invoice");
+    }
+
+    #[test]
+    fn only_web_pages_are_linked_to() {
+        let shown = |text| Link::parse(text).map(|link| link.to_string());
+        let page = "https://invoice.stripe.com/i/acct_1/live_1?s=ap";
+        assert_eq!(shown(page).as_deref(), Some(page));
+        assert_eq!(
+            shown("http://localhost:12111/i").as_deref(),
+            Some("http://localhost:12111/i")
+        );
+        assert_eq!(
+            shown("https://a.example/\"><b>\r\nx").as_deref(),
+            Some("https://a.example/%22%3E%3Cb%3Ex")
+        );
+        for wrong in [
+            "",
+            "/i/1",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "mailto:a@b",
+        ] {
+            assert_eq!(shown(wrong), None, "{wrong}");
+        }
     }
 }

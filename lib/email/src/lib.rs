@@ -1,8 +1,8 @@
 //! E-mail: what each says, and how SendGrid is told to send it.
 //!
 //! - [`message`]: one type for each e-mail, rendered from compile-time checked templates
-//!   (`templates/<name>/email.{html,txt}`)
-//! - [`format`]: amounts and times as people read them
+//!   (`templates/<name>/email.{html,txt}`; what they share lies beside the folders)
+//! - [`format`]: amounts, days, invoices and links as people read them
 //! - [`sendgrid`]: SendGrid's v3 `mail/send`
 
 pub mod format;

@@ -1,43 +1,51 @@
-//! One type for each e-mail (contract section 1.3, "Email Types").
+//! One type for each e-mail (contract section 1.3, "Email Types"), each in a module of its own.
 
-use askama::Template;
-use jiff::Timestamp;
+mod invoice_generated;
+mod invoice_voided;
+mod payment_action_required;
+mod payment_failed;
+mod payment_received;
+mod payment_reminder;
+mod subscription_cancelled;
+mod subscription_expiring;
+mod subscription_past_due;
+mod templates;
+mod welcome;
 
-use crate::format::{Amount, time};
+pub use invoice_generated::InvoiceGenerated;
+pub use invoice_voided::InvoiceVoided;
+pub use payment_action_required::PaymentActionRequired;
+pub use payment_failed::PaymentFailed;
+pub use payment_received::PaymentReceived;
+pub use payment_reminder::PaymentReminder;
+pub use subscription_cancelled::{End, SubscriptionCancelled};
+pub use subscription_expiring::{Expiring, SubscriptionExpiring};
+pub use subscription_past_due::SubscriptionPastDue;
+pub use welcome::Welcome;
 
 /// Any e-mail we send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// A university was onboarded.
     Welcome(Welcome),
+    /// There is an invoice.
+    InvoiceGenerated(InvoiceGenerated),
+    /// An invoice was withdrawn.
+    InvoiceVoided(InvoiceVoided),
+    /// An invoice was paid.
+    PaymentReceived(PaymentReceived),
     /// A payment failed.
     PaymentFailed(PaymentFailed),
-}
-
-/// "University welcome email".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Welcome {
-    /// Its name.
-    pub university_name: String,
-    /// Where its portal is.
-    pub domain: String,
-    /// What it may store, bytes.
-    pub storage_quota: u64,
-}
-
-/// "Payment failure alert".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PaymentFailed {
-    /// Whose payment.
-    pub university_name: String,
-    /// The number people read.
-    pub invoice_number: Option<String>,
-    /// What is still to be paid.
-    pub amount_due: Amount,
-    /// When it is tried again.
-    pub next_attempt_at: Option<Timestamp>,
-    /// Where it can be paid.
-    pub pay_url: Option<String>,
+    /// A payment waits for its payer.
+    PaymentActionRequired(PaymentActionRequired),
+    /// An invoice is not paid.
+    PaymentReminder(PaymentReminder),
+    /// A subscription has ended or will.
+    SubscriptionCancelled(SubscriptionCancelled),
+    /// The last invoice of a subscription is not paid.
+    SubscriptionPastDue(SubscriptionPastDue),
+    /// A subscription, or its trial, ends soon.
+    SubscriptionExpiring(SubscriptionExpiring),
 }
 
 /// An e-mail as it is sent.
@@ -54,55 +62,21 @@ pub struct Rendered {
 }
 
 impl Message {
-    /// Subject, both bodies and category.
-    pub fn render(&self) -> Rendered {
+    /// Subject, both bodies and category, for the university of that name.
+    pub fn render(&self, university: &str) -> Rendered {
+        let university = &one_line(university);
         match self {
-            Self::Welcome(mail) => Rendered {
-                subject: one_line(&format!("Welcome to Bitflow, {}", mail.university_name)),
-                html: rendered(&WelcomeHtml { mail }),
-                text: rendered(&WelcomeText { mail }),
-                category: "welcome",
-            },
-            Self::PaymentFailed(mail) => Rendered {
-                subject: match &mail.invoice_number {
-                    Some(number) => one_line(&format!("Payment failed for invoice {number}")),
-                    None => "A payment failed".to_owned(),
-                },
-                html: rendered(&PaymentFailedHtml { mail }),
-                text: rendered(&PaymentFailedText { mail }),
-                category: "payment_failed",
-            },
+            Self::Welcome(mail) => mail.render(university),
+            Self::InvoiceGenerated(mail) => mail.render(university),
+            Self::InvoiceVoided(mail) => mail.render(university),
+            Self::PaymentReceived(mail) => mail.render(university),
+            Self::PaymentFailed(mail) => mail.render(university),
+            Self::PaymentActionRequired(mail) => mail.render(university),
+            Self::PaymentReminder(mail) => mail.render(university),
+            Self::SubscriptionCancelled(mail) => mail.render(university),
+            Self::SubscriptionPastDue(mail) => mail.render(university),
+            Self::SubscriptionExpiring(mail) => mail.render(university),
         }
-    }
-}
-
-impl Welcome {
-    /// `500 GB`, as people count storage.
-    fn quota(&self) -> String {
-        const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
-        let mut unit = 0;
-        let (mut whole, mut rest) = (self.storage_quota, 0);
-        while whole >= 1000 && unit + 1 < UNITS.len() {
-            (whole, rest) = (whole / 1000, whole % 1000);
-            unit += 1;
-        }
-        match (rest / 100, whole) {
-            (0, _) | (_, 100..) => format!("{whole} {}", UNITS[unit]),
-            (tenth, _) => format!("{whole}.{tenth} {}", UNITS[unit]),
-        }
-    }
-}
-
-impl PaymentFailed {
-    fn invoice(&self) -> String {
-        self.invoice_number.as_ref().map_or_else(
-            || "your invoice".to_owned(),
-            |number| format!("invoice {number}"),
-        )
-    }
-
-    fn next_attempt(&self) -> Option<String> {
-        self.next_attempt_at.map(time)
     }
 }
 
@@ -114,118 +88,5 @@ pub(crate) fn one_line(text: &str) -> String {
         .join(" ")
 }
 
-/// Templates are checked when they are compiled; only a broken `Display` could fail here.
-fn rendered(template: &impl Template) -> String {
-    template
-        .render()
-        .expect("everything a template shows can be shown")
-}
-
-#[derive(Template)]
-#[template(path = "welcome/email.html")]
-struct WelcomeHtml<'a> {
-    mail: &'a Welcome,
-}
-
-#[derive(Template)]
-#[template(path = "welcome/email.txt")]
-struct WelcomeText<'a> {
-    mail: &'a Welcome,
-}
-
-#[derive(Template)]
-#[template(path = "payment_failed/email.html")]
-struct PaymentFailedHtml<'a> {
-    mail: &'a PaymentFailed,
-}
-
-#[derive(Template)]
-#[template(path = "payment_failed/email.txt")]
-struct PaymentFailedText<'a> {
-    mail: &'a PaymentFailed,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(name: &str, message: &Message) {
-        let Rendered {
-            subject,
-            html,
-            text,
-            category,
-        } = message.render();
-        insta::assert_snapshot!(
-            name,
-            format!("category: {category}\nsubject: {subject}\n--- text\n{text}\n--- html\n{html}")
-        );
-    }
-
-    fn welcome(university_name: &str, storage_quota: u64) -> Welcome {
-        Welcome {
-            university_name: university_name.to_owned(),
-            domain: "portal.uu.example".to_owned(),
-            storage_quota,
-        }
-    }
-
-    fn payment_failed() -> PaymentFailed {
-        PaymentFailed {
-            university_name: "Uppsala universitet".to_owned(),
-            invoice_number: Some("UU-0042".to_owned()),
-            amount_due: Amount {
-                minor: 123_450,
-                currency: "USD".to_owned(),
-            },
-            next_attempt_at: Some(Timestamp::from_second(1_762_999_200).unwrap()),
-            pay_url: Some("https://invoice.stripe.com/i/acct_1/live_1?s=ap&x=1".to_owned()),
-        }
-    }
-
-    #[test]
-    fn every_mail() {
-        check(
-            "welcome",
-            &Message::Welcome(welcome("Uppsala universitet", 500_000_000_000)),
-        );
-        check("payment_failed", &Message::PaymentFailed(payment_failed()));
-        let bare = PaymentFailed {
-            invoice_number: None,
-            next_attempt_at: None,
-            pay_url: None,
-            ..payment_failed()
-        };
-        check("payment_failed_bare", &Message::PaymentFailed(bare));
-    }
-
-    #[test]
-    fn names_are_escaped_in_html_only() {
-        let mail = Message::Welcome(welcome("<b>A&M</b>", 1)).render();
-        assert!(!mail.html.contains("<b>A"), "{}", mail.html);
-        assert!(mail.text.contains("<b>A&M</b>"));
-        assert_eq!(mail.subject, "Welcome to Bitflow, <b>A&M</b>");
-    }
-
-    #[test]
-    fn a_subject_is_one_line() {
-        let mail = Message::Welcome(welcome("Uppsala\r\nBcc: all@uu.example", 1)).render();
-        assert_eq!(
-            mail.subject,
-            "Welcome to Bitflow, Uppsala Bcc: all@uu.example"
-        );
-    }
-
-    #[test]
-    fn quotas() {
-        for (bytes, expect) in [
-            (1, "1 bytes"),
-            (1500, "1.5 kB"),
-            (500_000_000_000, "500 GB"),
-            (1_099_511_627_776, "1 TB"),
-            (1 << 50, "1.1 PB"),
-        ] {
-            assert_eq!(welcome("x", bytes).quota(), expect);
-        }
-    }
-}
+mod tests;

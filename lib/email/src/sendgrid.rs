@@ -66,6 +66,8 @@ pub struct Email<'a> {
     pub event_id: String,
     /// The university it is about; a custom argument too.
     pub university_id: String,
+    /// What the mail calls it.
+    pub university_name: String,
 }
 
 /// SendGrid took a mail.
@@ -118,7 +120,7 @@ impl SendGrid {
     /// Hands a mail to SendGrid, which queues it (its sandbox only checks it). There is no
     /// idempotency key: twice is two mails.
     pub async fn send(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
-        let rendered = email.message.render();
+        let rendered = email.message.render(&email.university_name);
         let body = json!({
             "personalizations": [{
                 "to": [email.to],

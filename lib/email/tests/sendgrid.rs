@@ -78,7 +78,6 @@ fn sendgrid(url: &str, sandbox: bool) -> SendGrid {
 
 async fn send_to(sendgrid: &SendGrid, name: &str) -> Result<Sent, EmailError> {
     let message = Message::Welcome(Welcome {
-        university_name: "Uppsala".to_owned(),
         domain: "portal.uu.example".to_owned(),
         storage_quota: 5_000_000_000,
     });
@@ -90,6 +89,7 @@ async fn send_to(sendgrid: &SendGrid, name: &str) -> Result<Sent, EmailError> {
         message: &message,
         event_id: "event-1".to_owned(),
         university_id: "university-1".to_owned(),
+        university_name: "Uppsala".to_owned(),
     };
     sendgrid.send(&email).await
 }

@@ -1,11 +1,16 @@
 //! One e-mail for each event that has one.
 
-use bitflow_domain::university::University;
-use bitflow_email::format::Amount;
-use bitflow_email::message::{Message, PaymentFailed, Welcome};
+use bitflow_domain::billing::subscription::SubscriptionStatus;
+use bitflow_domain::money::Money;
+use bitflow_email::format::{Amount, Invoice, Link};
+use bitflow_email::message::{
+    End, Expiring, InvoiceGenerated, InvoiceVoided, Message, PaymentActionRequired, PaymentFailed,
+    PaymentReceived, PaymentReminder, SubscriptionCancelled, SubscriptionExpiring,
+    SubscriptionPastDue, Welcome,
+};
 use bitflow_email::sendgrid::{Email, Mailbox, SendGrid};
 use bitflow_events::envelope::Envelope;
-use bitflow_events::payload::Payload;
+use bitflow_events::payload::{self, Payload, SubscriptionStatusChanged};
 use bitflow_store::inbox::{Claim, Delivery, Inbox};
 use bitflow_store::universities::Universities;
 use jiff::{SignedDuration, Timestamp};
@@ -34,12 +39,15 @@ pub enum Mailed {
     Sent,
     /// Its mail was sent before.
     Before,
-    /// It has no mail.
+    /// Others of its type have a mail, this one has none.
     None,
+    /// Its type never has a mail.
+    NotOfThisListener,
 }
 
 impl Mailroom {
-    /// Sends the mail of `event`, once: claim, send, settle.
+    /// Sends the mail of `event`, once: decide, claim, send, settle. Where there is no mail, nothing
+    /// is claimed or loaded.
     ///
     /// SendGrid has no idempotency key. A process that dies, or loses the store, after SendGrid
     /// took the mail and before the claim is settled leaves a claim that the next delivery takes
@@ -50,9 +58,11 @@ impl Mailroom {
         delivery: &Delivery,
         now: Timestamp,
     ) -> Result<Mailed, PortalError> {
-        if !has_mail(&event.payload) {
-            return Ok(Mailed::None);
-        }
+        let message = match mail_of(event) {
+            Mail::Is(message) => message,
+            Mail::None => return Ok(Mailed::None),
+            Mail::NotOfThisListener => return Ok(Mailed::NotOfThisListener),
+        };
         let message_id = event.event_id.to_string();
         match self
             .inbox
@@ -70,9 +80,7 @@ impl Mailroom {
             .await
             .map_err(load("address mail"))?
             .ok_or(PortalError::NoUniversity(event.university_id))?;
-        let Some(message) = compose(&event.payload, &university) else {
-            return Ok(Mailed::None);
-        };
+        // Deleted or not: what is owed is told all the same.
         let email = Email {
             to: Mailbox {
                 email: university.primary_email.as_str().to_owned(),
@@ -81,6 +89,7 @@ impl Mailroom {
             message: &message,
             event_id: message_id.clone(),
             university_id: university.id.to_string(),
+            university_name: university.name.as_str().to_owned(),
         };
         self.sendgrid
             .send(&email)
@@ -94,34 +103,264 @@ impl Mailroom {
     }
 }
 
-fn has_mail(payload: &Payload) -> bool {
-    matches!(
-        payload,
-        Payload::UniversityCreated(_) | Payload::PaymentFailed(_)
-    )
+/// The mail of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mail {
+    /// This one.
+    Is(Message),
+    /// None this time.
+    None,
+    /// Its type never has one.
+    NotOfThisListener,
 }
 
-/// The mail of an event, addressed with what is known now.
-fn compose(payload: &Payload, university: &University) -> Option<Message> {
-    let university_name = university.name.as_str().to_owned();
-    match payload {
-        Payload::UniversityCreated(_) => Some(Message::Welcome(Welcome {
-            university_name,
-            domain: university.domain.as_str().to_owned(),
-            storage_quota: university.storage_quota.bytes(),
+impl From<Option<Message>> for Mail {
+    fn from(message: Option<Message>) -> Self {
+        message.map_or(Self::None, Self::Is)
+    }
+}
+
+/// Decides which mail an event has; the one place that lists them. The types that may have one are
+/// those of the rule in front of the queue.
+fn mail_of(event: &Envelope) -> Mail {
+    let message = match &event.payload {
+        Payload::UniversityCreated(created) => Some(Message::Welcome(Welcome {
+            domain: created.domain.as_str().to_owned(),
+            storage_quota: created.storage_quota.bytes(),
         })),
-        Payload::PaymentFailed(failed) => Some(Message::PaymentFailed(PaymentFailed {
-            university_name,
-            invoice_number: failed.invoice_number.clone(),
-            amount_due: Amount {
-                minor: failed.amount_due.amount,
-                currency: failed.amount_due.currency.to_string(),
-            },
-            next_attempt_at: failed.next_attempt_at,
-            pay_url: failed.hosted_invoice_url.clone(),
+        // A trial or a credit makes invoices over nothing: nobody is asked for anything then.
+        Payload::InvoiceGenerated(it) => is_something(it.amount_due).then(|| {
+            Message::InvoiceGenerated(InvoiceGenerated {
+                invoice: Invoice::new(it.invoice_number.clone()),
+                amount_due: amount(it.amount_due),
+                due_at: it.due_at,
+                pay_url: link(it.hosted_invoice_url.as_deref()),
+            })
+        }),
+        Payload::InvoiceVoided(it) => is_something(it.amount_due).then(|| {
+            Message::InvoiceVoided(InvoiceVoided {
+                invoice: Invoice::new(it.invoice_number.clone()),
+                amount: amount(it.amount_due),
+            })
+        }),
+        Payload::PaymentProcessed(it) => is_something(it.amount).then(|| {
+            Message::PaymentReceived(PaymentReceived {
+                invoice: Invoice::new(it.invoice_number.clone()),
+                amount: amount(it.amount),
+                method: it.method.clone(),
+                paid_at: event.occurred_at,
+            })
+        }),
+        Payload::PaymentFailed(it) => Some(Message::PaymentFailed(PaymentFailed {
+            invoice: Invoice::new(it.invoice_number.clone()),
+            amount_due: amount(it.amount_due),
+            next_attempt_at: it.next_attempt_at,
+            pay_url: link(it.hosted_invoice_url.as_deref()),
         })),
-        Payload::SubscriptionStatusChanged(_)
-        | Payload::InvoiceGenerated(_)
-        | Payload::PaymentProcessed(_) => None,
+        Payload::PaymentActionRequired(it) => {
+            Some(Message::PaymentActionRequired(PaymentActionRequired {
+                invoice: Invoice::new(it.invoice_number.clone()),
+                amount_due: amount(it.amount_due),
+                confirm_url: link(it.hosted_invoice_url.as_deref()),
+            }))
+        }
+        // How late it is follows from the dates: a step says how late it is at least, and an admin
+        // may ask before the invoice is due.
+        Payload::PaymentReminderDue(it) => Some(Message::PaymentReminder(PaymentReminder {
+            invoice: Invoice::new(it.invoice_number.clone()),
+            amount_due: amount(it.amount_due),
+            due_at: it.due_at,
+            reminded_at: event.occurred_at,
+            pay_url: link(it.hosted_invoice_url.as_deref()),
+        })),
+        Payload::SubscriptionStatusChanged(change) => mail_of_change(change, event.occurred_at),
+        Payload::SubscriptionExpiring(it) => {
+            Some(Message::SubscriptionExpiring(SubscriptionExpiring {
+                what: match it.what {
+                    payload::Expiring::Subscription => Expiring::Subscription,
+                    payload::Expiring::Trial => Expiring::Trial,
+                },
+                ends_at: it.ends_at,
+            }))
+        }
+        Payload::PaymentRefunded(_)
+        | Payload::PaymentDisputed(_)
+        | Payload::InvoiceMarkedUncollectible(_)
+        | Payload::StripeCustomerDeleted(_) => return Mail::NotOfThisListener,
+    };
+    message.into()
+}
+
+/// The mail of a subscription that ended, will end, or is not paid. One that was not known before
+/// has none: how it came to be as it is, is history.
+fn mail_of_change(change: &SubscriptionStatusChanged, occurred_at: Timestamp) -> Option<Message> {
+    use SubscriptionStatus::{Cancelled, PastDue, Unpaid};
+    let from = change.from?;
+    let cancelled = |end| Message::SubscriptionCancelled(SubscriptionCancelled { end });
+    let past_due = |given_up| Message::SubscriptionPastDue(SubscriptionPastDue { given_up });
+    match change.to {
+        to if to == from => (!to.is_final() && change.cancel_at_period_end)
+            .then(|| cancelled(End::WillBe(change.current_period_end))),
+        Cancelled => Some(cancelled(End::Was(occurred_at))),
+        PastDue => Some(past_due(false)),
+        Unpaid => Some(past_due(true)),
+        _ => None,
+    }
+}
+
+fn amount(money: Money) -> Amount {
+    Amount {
+        minor: money.amount,
+        currency: money.currency.to_string(),
+    }
+}
+
+fn is_something(money: Money) -> bool {
+    money.amount > 0
+}
+
+fn link(url: Option<&str>) -> Option<Link> {
+    url.and_then(Link::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NONE: &str = "(none)";
+    const NOT_OURS: &str = "(not of this listener)";
+
+    /// The subject of the mail of an event of 13 November 2025.
+    fn check(kind: &str, data: Value, expect: &str) {
+        let event = json!({
+            "event_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "type": kind,
+            "version": 1,
+            "occurred_at": "2025-11-13T09:00:00Z",
+            "aggregate_id": "x",
+            "university_id": ID,
+            "aggregate_version": 1,
+            "actor": { "kind": "stripe", "id": "evt_1" },
+            "correlation_id": "request-1",
+            "data": data,
+        });
+        let event = Envelope::from_json(&event.to_string()).unwrap();
+        let subject = match mail_of(&event) {
+            Mail::Is(message) => message.render("Uppsala").subject,
+            Mail::None => NONE.to_owned(),
+            Mail::NotOfThisListener => NOT_OURS.to_owned(),
+        };
+        assert_eq!(subject, expect, "{event:?}");
+    }
+
+    const ID: &str = "019a0000-0000-7000-8000-000000000001";
+
+    /// An invoice's event, with what only some of them carry.
+    fn invoice(amount: i64) -> Value {
+        let money = json!({ "amount": amount, "currency": "USD" });
+        json!({
+            "invoice_id": ID,
+            "payment_id": ID,
+            "stripe_invoice_id": "in_1",
+            "invoice_number": "UU-1",
+            "amount": money,
+            "amount_due": money,
+            "amount_refunded": amount,
+            "due_at": "2025-11-06T00:00:00Z",
+            "attempt_count": 1,
+        })
+    }
+
+    #[test]
+    fn mails_about_invoices() {
+        for (kind, expect) in [
+            ("InvoiceGenerated", "Invoice UU-1 from Bitflow"),
+            ("InvoiceVoided", "Invoice UU-1 was withdrawn"),
+            ("PaymentProcessed", "Payment received for invoice UU-1"),
+            ("PaymentFailed", "Payment failed for invoice UU-1"),
+            (
+                "PaymentActionRequired",
+                "Please confirm the payment of invoice UU-1",
+            ),
+            (
+                "PaymentReminderDue",
+                "Reminder: invoice UU-1 is 7 days overdue",
+            ),
+            ("InvoiceMarkedUncollectible", NOT_OURS),
+            ("PaymentRefunded", NOT_OURS),
+            ("PaymentDisputed", NOT_OURS),
+        ] {
+            check(kind, invoice(5000), expect);
+        }
+        for kind in ["InvoiceGenerated", "InvoiceVoided", "PaymentProcessed"] {
+            check(kind, invoice(0), NONE);
+        }
+    }
+
+    #[test]
+    fn mails_about_changes_of_a_subscription() {
+        let ended = "Your Bitflow subscription has ended";
+        let will_end = "Your Bitflow subscription will end on 1 December 2025";
+        let past_due = "Your Bitflow subscription is past due";
+        let unpaid = "Your Bitflow subscription is unpaid";
+        for (from, to, ends, expect) in [
+            (Some("active"), "cancelled", false, ended),
+            (Some("active"), "cancelled", true, ended),
+            (Some("cancelled"), "cancelled", true, NONE),
+            (None, "cancelled", false, NONE),
+            (Some("incomplete"), "incomplete_expired", false, NONE),
+            (Some("active"), "active", true, will_end),
+            (Some("trialing"), "trialing", true, will_end),
+            // The cancellation was taken back.
+            (Some("active"), "active", false, NONE),
+            (None, "active", true, NONE),
+            (Some("active"), "past_due", false, past_due),
+            (Some("past_due"), "unpaid", false, unpaid),
+            (Some("past_due"), "past_due", false, NONE),
+            (None, "past_due", false, NONE),
+            (Some("incomplete"), "active", false, NONE),
+            (Some("past_due"), "active", true, NONE),
+            (None, "active", false, NONE),
+        ] {
+            let change = json!({
+                "subscription_id": ID,
+                "stripe_subscription_id": null,
+                "from": from,
+                "to": to,
+                "cancel_at_period_end": ends,
+                "current_period_end": "2025-12-01T00:00:00Z",
+            });
+            check("SubscriptionStatusChanged", change, expect);
+        }
+    }
+
+    #[test]
+    fn other_mails() {
+        for (what, expect) in [
+            (
+                "subscription",
+                "Your Bitflow subscription ends on 1 December 2025",
+            ),
+            ("trial", "Your Bitflow trial ends on 1 December 2025"),
+        ] {
+            let expiring = json!({
+                "subscription_id": ID,
+                "stripe_subscription_id": null,
+                "what": what,
+                "ends_at": "2025-12-01T00:00:00Z",
+            });
+            check("SubscriptionExpiring", expiring, expect);
+        }
+        let created = json!({
+            "name": "Uppsala",
+            "primary_email": "it@uu.example",
+            "domain": "portal.uu.example",
+            "storage_quota": 1_000_000_000,
+        });
+        check("UniversityCreated", created, "Welcome to Bitflow, Uppsala");
+        let deleted = json!({ "stripe_customer_id": "cus_1" });
+        check("StripeCustomerDeleted", deleted, NOT_OURS);
     }
 }

@@ -232,7 +232,11 @@ impl TestStack {
     }
 
     /// An open invoice with one item, made by an admin; our id and Stripe's.
-    pub(crate) async fn invoice(&self, university: UniversityId, cents: i64) -> (InvoiceId, String) {
+    pub(crate) async fn invoice(
+        &self,
+        university: UniversityId,
+        cents: i64,
+    ) -> (InvoiceId, String) {
         let path = format!("/api/admin/universities/{university}/invoices");
         let body = json!({ "items": [{ "description": "Setup", "amount": cents }] });
         let (status, made) = self.post(&path, &body).await;
