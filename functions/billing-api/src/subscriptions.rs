@@ -60,9 +60,12 @@ pub(crate) async fn create(
     Ok(answer::repeated(answer.await?))
 }
 
+/// The fields of a plan of ours.
+const PLAN: [&str; 4] = ["amount", "currency", "description", "days_until_due"];
+
 /// A price of Stripe's, or a plan of ours.
 fn plan(mut fields: Fields) -> Result<Plan, Problem> {
-    if fields.has("stripe_price_id") || !fields.has("amount") {
+    if fields.has("stripe_price_id") || !PLAN.iter().any(|field| fields.names(field)) {
         let price = fields.text("stripe_price_id", price);
         return fields.finish(|| Some(Plan::Price(price?)));
     }

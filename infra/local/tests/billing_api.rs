@@ -105,26 +105,25 @@ async fn a_creation_that_died_is_completed_by_its_repeat() {
     let (university, customer) = stack.onboarded("Uppsala").await;
     let path = invoices(university);
     let body = two_items();
-    // The process dies with the answer of each call in turn: draft, item, item, final.
-    let finalize = |stripe: &str| format!("/v1/invoices/{stripe}/finalize");
+    // The process dies with the answer of each kind of call in turn.
     let mut held = stack.stripe.hold_answer("/v1/invoices");
-    for call in ["draft", "item", "item", "final"] {
+    for call in ["draft", "item", "final"] {
         let (answer, ()) = tokio::join!(stack.post_with_key("k-1", &path, &body), async {
             held.taken_effect().await;
             stack.lambda.kill("billing-api").await.unwrap();
             held.release();
         });
         assert!(answer.0.is_server_error(), "{call}: {answer:?}");
-        let drafts = stack.stripe.objects_of("invoice", &customer);
-        assert_eq!(drafts.len(), 1, "{call}");
-        held = match call {
-            "draft" | "item" => stack.stripe.hold_answer("/v1/invoiceitems"),
-            _ => stack.stripe.hold_answer(&finalize("none")),
+        let at_stripe = stack.stripe.objects_of("invoice", &customer);
+        assert_eq!(at_stripe.len(), 1, "{call}");
+        let next = match call {
+            "draft" => "/v1/invoiceitems".to_owned(),
+            _ => format!("/v1/invoices/{}/finalize", text(&at_stripe[0]["id"])),
         };
-        if call == "item" && drafts[0]["lines"]["data"].as_array().unwrap().len() == 2 {
-            held = stack.stripe.hold_answer(&finalize(&text(&drafts[0]["id"])));
-        }
+        held = stack.stripe.hold_answer(&next);
     }
+    drop(held);
+    stack.stripe.hold_answer("/none");
     let (status, _, made) = stack.post_with_key("k-1", &path, &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     assert_eq!(made["amount_due"], 123_450, "no item twice");
@@ -209,23 +208,9 @@ async fn what_cannot_be_billed_names_its_field() {
         )
         .await;
         let plan = json!({ "description": "x", "amount": amount });
-        let field = if amount.is_null() {
-            "stripe_price_id"
-        } else {
-            "amount"
-        };
-        let unknown: &[&str] = if amount.is_null() {
-            &["description"]
-        } else {
-            &[]
-        };
-        refused(
-            subscriptions(university),
-            plan,
-            &[&[field], unknown].concat(),
-        )
-        .await;
+        refused(subscriptions(university), plan, &["amount"]).await;
     }
+    refused(subscriptions(university), json!({}), &["stripe_price_id"]).await;
     let many = vec![json!({ "description": "x", "amount": 1 }); 500];
     refused(invoices(university), json!({ "items": many }), &["items"]).await;
     refused(invoices(university), json!({ "items": [] }), &["items"]).await;

@@ -99,6 +99,7 @@ async fn vendors_that_fail_are_tried_again() {
         status,
         path: "/v1/customers".into(),
         after_effect,
+        ..stripe::Failure::default()
     };
     for failure in [
         stripe(500, false),

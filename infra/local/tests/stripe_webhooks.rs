@@ -92,7 +92,12 @@ async fn a_failure_is_told_and_a_later_payment_settles_it() {
     assert_eq!(stack.payments(university).await.len(), 1);
     assert_eq!(
         stack.events(university).await,
-        ["UniversityCreated", "InvoiceGenerated", "PaymentFailed", "PaymentProcessed"]
+        [
+            "UniversityCreated",
+            "InvoiceGenerated",
+            "PaymentFailed",
+            "PaymentProcessed"
+        ]
     );
     assert_eq!(stack.mails().len(), 2, "welcome and failure");
     stack.finish().await;
@@ -202,7 +207,11 @@ async fn a_subscription_follows_stripe() {
         .into_iter()
         .filter(|kind| kind == "SubscriptionStatusChanged")
         .collect();
-    assert_eq!(changes.len(), 5, "made, active, past due, will end, cancelled");
+    assert_eq!(
+        changes.len(),
+        5,
+        "made, active, past due, will end, cancelled"
+    );
     // The invoices that Stripe made itself were adopted.
     assert_eq!(stack.rows("invoices").await.len(), 2);
     stack.finish().await;

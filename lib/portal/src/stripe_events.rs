@@ -48,7 +48,8 @@ impl Followed {
     fn of(kind: &str) -> Option<Self> {
         Some(match kind {
             "invoice.finalized" => Self::Invoice(NewsKind::Finalized),
-            "invoice.payment_succeeded" => Self::Invoice(NewsKind::Paid),
+            // Paid outside of Stripe, an invoice raises only the second.
+            "invoice.payment_succeeded" | "invoice.paid" => Self::Invoice(NewsKind::Paid),
             "invoice.payment_failed" => Self::Invoice(NewsKind::Failed),
             "invoice.payment_action_required" => Self::Invoice(NewsKind::ActionRequired),
             "invoice.marked_uncollectible" => Self::Invoice(NewsKind::Uncollectible),

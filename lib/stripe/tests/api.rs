@@ -240,3 +240,22 @@ async fn how_an_invoice_was_paid() {
     ];
     assert_eq!(asked[2].query(), expected);
 }
+
+#[tokio::test]
+async fn the_same_request_is_the_same_text() {
+    let (client, receiver) = start(&[(200, "", DRAFT); 20]).await;
+    for _ in 0..20 {
+        let new = NewInvoice {
+            customer: "cus_1",
+            currency: "usd",
+            days_until_due: None,
+            metadata: &[("university_id", "u"), ("invoice_id", "i"), ("month", "m")],
+        };
+        client.create_invoice(&new, "a").await.expect("created");
+    }
+    let asked = receiver.asked();
+    assert!(
+        asked.iter().all(|it| it.body == asked[0].body),
+        "{asked:#?}"
+    );
+}

@@ -48,6 +48,11 @@ impl Fields {
         &self.fingerprint
     }
 
+    /// Whether the field is there, even if it is null.
+    pub fn names(&self, field: &str) -> bool {
+        self.left.contains_key(field)
+    }
+
     /// Whether the field is there, and not null.
     pub fn has(&self, field: &str) -> bool {
         self.left.get(field).is_some_and(|value| !value.is_null())

@@ -62,11 +62,21 @@ impl Client {
             method,
             path: request.path,
             query: request.query,
-            body: request.body,
+            body: request.body.as_deref().map(in_one_order),
             idempotency_key: key.map(|key| key.as_str().to_owned()),
         };
         self.reads.transport.call(&call).await
     }
+}
+
+/// A form with its fields in order: async-stripe writes metadata in any order, and a repeat under
+/// an idempotency key must be the same request.
+fn in_one_order(form: &str) -> String {
+    let mut pairs: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).collect();
+    // Stable: the elements of a list (`expand[]`) stay as they are.
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut ordered = url::form_urlencoded::Serializer::new(String::new());
+    ordered.extend_pairs(pairs).finish()
 }
 
 /// Metadata as async-stripe takes it.

@@ -1,17 +1,27 @@
 //! Webhooks: signed, tried again after growing gaps, in no promised order.
 //! <https://docs.stripe.com/webhooks>
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bitflow_stripe::signature::sign;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Settings;
+use super::disturb::{Behind, Disturbance, Disturber, Fate};
 use super::shape::Shape;
 use crate::progress::Pending;
+
+/// Requests at a time. A request's timeout shall measure the endpoint, and not the queue before it.
+const AT_ONCE: usize = 16;
+
+/// How long an event that is kept back waits for others at most, by the stack's clock: so that the
+/// last one is delivered, too.
+const KEPT_AT_MOST: SignedDuration = SignedDuration::from_mins(10);
 
 /// Delivers events.
 pub(super) struct Deliveries {
@@ -22,8 +32,11 @@ pub(super) struct Deliveries {
 struct Inner {
     settings: Settings,
     http: reqwest::Client,
-    pending: Mutex<Vec<(String, Option<Timestamp>)>>,
+    turns: Semaphore,
+    /// By the event's id: none while it is under way, or when it is tried again.
+    pending: Mutex<BTreeMap<String, Option<Timestamp>>>,
     held: Mutex<Option<Vec<Value>>>,
+    disturber: Mutex<Option<Disturber>>,
 }
 
 impl Deliveries {
@@ -35,8 +48,10 @@ impl Deliveries {
         let inner = Inner {
             settings: settings.clone(),
             http: http.expect("the client has no setting that can fail"),
+            turns: Semaphore::new(AT_ONCE),
             pending: Mutex::default(),
             held: Mutex::default(),
+            disturber: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -51,25 +66,41 @@ impl Deliveries {
             return;
         }
         let id = event["id"].as_str().unwrap_or_default().to_owned();
+        let fate = match self.disturber().as_mut() {
+            Some(disturber) => disturber.next(&id),
+            None => Fate {
+                twice: false,
+                behind: None,
+            },
+        };
         self.inner.set(&id, None);
         let inner = self.inner.clone();
         let mut tasks = self.tasks.lock().expect("no holder panics");
+        while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            let clock = inner.settings.clock.clone();
-            for gap in inner.settings.retry_gaps.clone() {
-                if inner.try_once(&event, shape).await {
-                    return inner.done(&id);
-                }
-                let again_at = clock.now() + gap;
-                inner.set(&id, Some(again_at));
-                clock.sleep_until(again_at).await;
-                inner.set(&id, None);
+            if let Some(behind) = fate.behind {
+                inner.wait(&id, behind).await;
             }
-            if !inner.try_once(&event, shape).await {
+            if inner.try_often(&id, &event, shape).await {
+                if fate.twice {
+                    inner.try_once(&event, shape).await;
+                }
+            } else {
                 tracing::warn!(event_id = id, "Stripe gave up on an event");
             }
             inner.done(&id);
         });
+    }
+
+    pub(super) fn disturb(&self, how: Disturbance) {
+        let before = self.disturber().replace(Disturber::new(how));
+        drop(before);
+    }
+
+    pub(super) fn flush(&self) {
+        if let Some(disturber) = self.disturber().as_mut() {
+            disturber.flush();
+        }
     }
 
     pub(super) fn hold(&self) {
@@ -100,29 +131,69 @@ impl Deliveries {
     }
 
     pub(super) fn pending(&self) -> Vec<Pending> {
-        let pending = self.inner.pending.lock().expect("no holder panics");
-        let describe = |(id, at): &(String, Option<Timestamp>)| {
+        let describe = |(id, at): (&String, &Option<Timestamp>)| {
             let what = format!("Stripe: delivery of {id}");
             at.map_or_else(
                 || Pending::Now(what.clone()),
                 |at| Pending::Later(at, what.clone()),
             )
         };
-        pending.iter().map(describe).collect()
+        self.inner.pending().iter().map(describe).collect()
     }
 
     pub(super) fn shutdown(&self) {
         self.tasks.lock().expect("no holder panics").abort_all();
     }
+
+    fn disturber(&self) -> MutexGuard<'_, Option<Disturber>> {
+        self.inner.disturber.lock().expect("no holder panics")
+    }
 }
 
 impl Inner {
+    /// Waits until those that are to come first have come.
+    async fn wait(&self, id: &str, behind: Behind) {
+        let clock = &self.settings.clock;
+        let at_last = clock.now() + KEPT_AT_MOST;
+        self.set(id, Some(at_last));
+        tokio::select! {
+            () = behind.go.notified() => {}
+            () = clock.sleep_until(at_last) => {}
+        }
+        self.set(id, None);
+        let mut changes = self.settings.progress.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let on_its_way = {
+                let overtakers = behind.overtakers.lock().expect("no holder panics");
+                let pending = self.pending();
+                overtakers.iter().any(|id| pending.get(id) == Some(&None))
+            };
+            if !on_its_way || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the endpoint took it in the end.
+    async fn try_often(&self, id: &str, event: &Value, shape: Shape) -> bool {
+        let clock = &self.settings.clock;
+        for gap in &self.settings.retry_gaps {
+            if self.try_once(event, shape).await {
+                return true;
+            }
+            let again_at = clock.now() + *gap;
+            self.set(id, Some(again_at));
+            clock.sleep_until(again_at).await;
+            self.set(id, None);
+        }
+        self.try_once(event, shape).await
+    }
+
     /// Whether the endpoint took it.
     async fn try_once(&self, event: &Value, shape: Shape) -> bool {
-        let mut event = event.clone();
-        event["api_version"] = shape.version().into();
-        event["data"]["object"] = shape.render(&event["data"]["object"]);
-        let body = event.to_string();
+        let _turn = self.turns.acquire().await;
+        let body = shape.render(event).to_string();
         let signature = sign(&self.settings.webhook_secret, body.as_bytes(), real_now());
         let sent = self
             .http
@@ -150,19 +221,17 @@ impl Inner {
     }
 
     fn set(&self, id: &str, again_at: Option<Timestamp>) {
-        let mut pending = self.pending.lock().expect("no holder panics");
-        pending.retain(|(other, _)| other != id);
-        pending.push((id.to_owned(), again_at));
-        drop(pending);
+        self.pending().insert(id.to_owned(), again_at);
         self.settings.progress.touch();
     }
 
     fn done(&self, id: &str) {
-        self.pending
-            .lock()
-            .expect("no holder panics")
-            .retain(|(other, _)| other != id);
+        self.pending().remove(id);
         self.settings.progress.touch();
+    }
+
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<String, Option<Timestamp>>> {
+        self.pending.lock().expect("no holder panics")
     }
 }
 

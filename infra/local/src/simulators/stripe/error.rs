@@ -10,8 +10,11 @@ pub(super) struct ApiError {
     pub(super) status: StatusCode,
     kind: &'static str,
     code: Option<&'static str>,
+    decline_code: Option<String>,
     param: Option<String>,
     message: String,
+    /// What was done before stays: a payment that was tried and failed was tried.
+    pub(super) took_effect: bool,
 }
 
 impl ApiError {
@@ -21,8 +24,18 @@ impl ApiError {
             status: StatusCode::BAD_REQUEST,
             kind: "invalid_request_error",
             code: None,
+            decline_code: None,
             param: None,
             message: message.into(),
+            took_effect: false,
+        }
+    }
+
+    /// The same, with the parameter at fault.
+    pub(super) fn param(param: &str, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.to_owned()),
+            ..Self::invalid(message)
         }
     }
 
@@ -83,12 +96,74 @@ impl ApiError {
         }
     }
 
-    /// 402 `card_error`.
-    pub(super) fn declined() -> Self {
+    /// 409: the first request under the key is still being answered.
+    pub(super) fn key_in_use(key: &str) -> Self {
+        let message = format!(
+            "There is currently another in-progress request using this Idempotent Key (that probably \
+             means you submitted twice, and the other request is still going through): {key}. Please \
+             try again later."
+        );
+        Self {
+            status: StatusCode::CONFLICT,
+            kind: "idempotency_error",
+            ..Self::coded("idempotency_key_in_use", None, message)
+        }
+    }
+
+    /// 429. <https://docs.stripe.com/rate-limits>
+    pub(super) fn rate_limited() -> Self {
+        let message = "Request rate limit exceeded.";
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..Self::coded("rate_limit", None, message)
+        }
+    }
+
+    /// What a failure of this status says that was not brought about by the request.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let error = match status.as_u16() {
+            402 => Self::declined("generic_decline"),
+            409 => Self::key_in_use("…"),
+            429 => Self::rate_limited(),
+            400..=499 => Self::invalid("The request was refused."),
+            _ => Self {
+                kind: "api_error",
+                ..Self::invalid("An error occurred on our end.")
+            },
+        };
+        Self { status, ..error }
+    }
+
+    /// 402 `card_error`. <https://docs.stripe.com/declines/codes>
+    pub(super) fn declined(decline_code: &str) -> Self {
         Self {
             status: StatusCode::PAYMENT_REQUIRED,
             kind: "card_error",
+            decline_code: Some(decline_code.to_owned()),
+            took_effect: true,
             ..Self::coded("card_declined", None, "Your card was declined.")
+        }
+    }
+
+    /// 402: the customer has to do something first.
+    /// <https://docs.stripe.com/error-codes#invoice-payment-intent-requires-action>
+    pub(super) fn requires_action() -> Self {
+        let message = "Payment for this invoice requires additional user action before it can be \
+                       completed successfully. Payment can be completed using the PaymentIntent \
+                       associated with the invoice.";
+        Self {
+            status: StatusCode::PAYMENT_REQUIRED,
+            kind: "card_error",
+            took_effect: true,
+            ..Self::coded("invoice_payment_intent_requires_action", None, message)
+        }
+    }
+
+    /// Nothing of what was done before stays.
+    pub(super) fn without_effect(self) -> Self {
+        Self {
+            took_effect: false,
+            ..self
         }
     }
 
@@ -101,6 +176,9 @@ impl ApiError {
                 code.replace('_', "-")
             )
             .into();
+        }
+        if let Some(decline_code) = &self.decline_code {
+            error["decline_code"] = decline_code.as_str().into();
         }
         if let Some(param) = &self.param {
             error["param"] = param.as_str().into();

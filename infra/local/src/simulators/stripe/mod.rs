@@ -1,17 +1,28 @@
-//! Stripe: customers, products and prices, subscriptions, invoices with items, events and their
-//! delivery. <https://docs.stripe.com/api>
+//! Stripe: customers, products and prices, subscriptions, invoices with items and payments, refunds
+//! and disputes, events and their delivery. <https://docs.stripe.com/api>
 //!
-//! [`params`] reads requests, [`state`] holds the objects in the newer shape, [`shape`] turns them
-//! into the older one, [`deliveries`] sends the webhooks; each resource has a file of its own.
+//! [`server`] reads requests and [`routes`] says what they mean; each resource has a file of its
+//! own; [`state`] holds the objects in the newer shape, [`shape`] turns them into the older one,
+//! [`deliveries`] sends the webhooks. What a test or a developer may bring about is in [`controls`]
+//! and, over HTTP, in [`sim_api`].
 
+mod charges;
+mod controls;
 mod customers;
 mod deliveries;
+mod disturb;
 mod error;
+mod invoice_items;
 mod invoices;
+mod lists;
 mod params;
+pub mod payment_methods;
+mod payments;
 mod prices;
+mod routes;
 mod server;
 pub mod shape;
+mod sim_api;
 mod state;
 mod subscriptions;
 
@@ -19,15 +30,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::hold::Held;
 use crate::clock::Clock;
 use crate::progress::{Pending, Progress};
 use crate::storage::Storage;
+use controls::Controls;
+pub use controls::{Failure, Received};
 use deliveries::Deliveries;
+use disturb::Disturbance;
 use shape::Shape;
 use state::State;
 
@@ -74,48 +86,11 @@ struct Inner {
     server: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What a test or a developer asked for.
-#[derive(Debug, Default)]
-struct Controls {
-    requests: Vec<Received>,
-    failures: Vec<Failure>,
-    held: Option<(String, Held)>,
-}
-
-/// A request that was received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Received {
-    /// `POST` and so on.
-    pub method: String,
-    /// With `/v1`, without the query.
-    pub path: String,
-    /// Names in lower case.
-    pub headers: std::collections::BTreeMap<String, String>,
-    /// The form or query, as it came.
-    pub parameters: String,
-    /// What was answered.
-    pub status: u16,
-    /// When.
-    pub received_at: jiff::Timestamp,
-}
-
-/// An answer that a request gets instead of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Failure {
-    /// HTTP status; 0 for no answer at all.
-    pub status: u16,
-    /// Only requests whose path begins so.
-    #[serde(default)]
-    pub path: String,
-    /// The request takes effect all the same.
-    #[serde(default)]
-    pub after_effect: bool,
-}
-
 impl StripeSim {
     /// Answers on `listener`.
     pub fn start(listener: tokio::net::TcpListener, settings: Settings) -> std::io::Result<Self> {
-        let state: State = settings.storage.load()?;
+        let mut state: State = settings.storage.load()?;
+        state.reindex();
         let url = format!("http://{}", listener.local_addr()?);
         let deliveries = Deliveries::new(&settings);
         let inner = Inner {
@@ -129,7 +104,7 @@ impl StripeSim {
         let this = Self {
             inner: Arc::new(inner),
         };
-        let router = server::router(this.clone());
+        let router = sim_api::router(this.clone());
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "Stripe stopped");
@@ -146,62 +121,31 @@ impl StripeSim {
 
     /// Every object of a kind (`customer`, `invoice` …), oldest first, in the newer shape.
     pub fn objects(&self, kind: &str) -> Vec<Value> {
-        self.lock().of_kind(kind)
+        let state = self.lock();
+        let found = state.of_kind(kind, None);
+        found.map(|object| Shape::Newer.render(object)).collect()
+    }
+
+    /// Those of one customer, without a look at the others.
+    pub fn objects_of(&self, kind: &str, customer: &str) -> Vec<Value> {
+        let state = self.lock();
+        let found = state.of_kind(kind, Some(("customer", customer)));
+        found.map(|object| Shape::Newer.render(object)).collect()
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: &str) -> usize {
+        self.lock().count(kind)
     }
 
     /// One object by its id.
     pub fn object(&self, id: &str) -> Option<Value> {
-        self.lock().get(id).cloned()
-    }
-
-    /// What it was asked, oldest first.
-    pub fn requests(&self) -> Vec<Received> {
-        self.controls().requests.clone()
-    }
-
-    /// The next request that fits is answered so.
-    pub fn fail_next(&self, failure: Failure) {
-        self.controls().failures.push(failure);
-    }
-
-    /// The next request whose path begins so takes effect, but its answer is held.
-    pub fn hold_answer(&self, path: &str) -> Held {
-        let held = Held::new();
-        self.controls().held = Some((path.to_owned(), held.clone()));
-        held
+        self.lock().get(id).map(|it| Shape::Newer.render(it))
     }
 
     /// Webhooks come in this shape from now on.
     pub fn set_webhook_shape(&self, shape: Shape) {
         self.lock().webhook_shape = shape;
-    }
-
-    /// Creates an object as `POST /v1/<path>` would, e.g. `create("customers", "email=…")`.
-    pub fn create(&self, path: &str, form: &str) -> Result<Value, String> {
-        let (parameters, _) = params::parse(form);
-        self.change(|state, now| {
-            let segments: Vec<&str> = path.split('/').collect();
-            server::route(state, "POST", &segments, parameters, now)
-        })
-        .map_err(|error| error.to_string())
-    }
-
-    /// Pays an open invoice, as a customer would.
-    pub fn pay(&self, invoice: &str) -> Result<Value, String> {
-        self.change(|state, now| invoices::pay(state, invoice, now))
-            .map_err(|error| error.to_string())
-    }
-
-    /// Tries to pay an open invoice, and fails.
-    pub fn fail(&self, invoice: &str) -> Result<Value, String> {
-        self.change(|state, now| invoices::fail(state, invoice, now))
-            .map_err(|error| error.to_string())
-    }
-
-    /// Moves a subscription to its next period.
-    pub fn advance(&self, subscription: &str) -> Result<Value, String> {
-        self.change(|state, now| subscriptions::advance(state, subscription, now))
-            .map_err(|error| error.to_string())
     }
 
     /// From now on events are kept back until [`release`](Self::release).
@@ -211,7 +155,10 @@ impl StripeSim {
 
     /// The events kept back, oldest first.
     pub fn held(&self) -> Vec<Value> {
-        self.inner.deliveries.held()
+        let held = self.inner.deliveries.held();
+        held.iter()
+            .map(|event| Shape::Newer.render(event))
+            .collect()
     }
 
     /// Delivers these events now, one after the other in this order (again, if they were
@@ -228,7 +175,24 @@ impl StripeSim {
         self.inner.deliveries.release(&events, shape).await;
     }
 
-    /// Deliveries under way or to be tried again.
+    /// From now on so many of a hundred events are delivered twice, and so many only after the next
+    /// one, two or three; which ones, the seed says. Those that wait for others that never come go
+    /// with [`flush_disturbed`](Self::flush_disturbed), and after ten minutes by the stack's clock.
+    /// Twice 0 ends it.
+    pub fn disturb(&self, seed: u64, duplicate_percent: u8, reorder_percent: u8) {
+        self.inner.deliveries.disturb(Disturbance {
+            seed,
+            duplicate_percent,
+            reorder_percent,
+        });
+    }
+
+    /// Delivers what [`disturb`](Self::disturb) keeps back.
+    pub fn flush_disturbed(&self) {
+        self.inner.deliveries.flush();
+    }
+
+    /// Deliveries under way, kept back or to be tried again.
     pub fn pending(&self) -> Vec<Pending> {
         self.inner.deliveries.pending()
     }
@@ -246,22 +210,29 @@ impl StripeSim {
         self.inner.deliveries.shutdown();
     }
 
-    /// Changes the objects; then delivers the events that came of it.
+    /// Changes the objects, wholly or not at all; then delivers the events that came of it.
     fn change<T>(
         &self,
         act: impl FnOnce(&mut State, i64) -> Result<T, error::ApiError>,
     ) -> Result<T, error::ApiError> {
-        let now = self.inner.settings.clock.now().as_second();
+        let now = self.now();
         let (result, events, shape) = {
             let mut state = self.lock();
             let result = act(&mut state, now);
-            (result, state.take_news(), state.webhook_shape)
+            if result.as_ref().is_err_and(|error| !error.took_effect) {
+                state.undo();
+            }
+            (result, state.settle(now), state.webhook_shape)
         };
         for event in events {
             self.inner.deliveries.deliver(event, shape);
         }
         self.inner.settings.progress.touch();
         result
+    }
+
+    fn now(&self) -> i64 {
+        self.inner.settings.clock.now().as_second()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

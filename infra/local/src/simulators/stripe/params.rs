@@ -13,6 +13,16 @@ pub(super) struct Params {
     seen: BTreeSet<String>,
 }
 
+/// The largest amount: eight digits.
+/// <https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>
+const LARGEST_AMOUNT: i64 = 99_999_999;
+
+/// A time, or limits that it keeps: `created=…`, `created[gte]=…`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Range {
+    pub(super) bounds: Vec<(&'static str, i64)>,
+}
+
 /// Reads a form or a query; and the `expand[]` in it, which every request may have.
 pub(super) fn parse(form: &str) -> (Params, Vec<String>) {
     let mut root = Value::Object(Map::new());
@@ -105,6 +115,50 @@ impl Params {
         })
     }
 
+    /// An amount in minor units that must be there.
+    pub(super) fn amount(&mut self, name: &str) -> Result<i64, ApiError> {
+        self.required(name)?;
+        let amount = self.integer(name)?.unwrap_or_default();
+        within_limits(name, amount)?;
+        Ok(amount)
+    }
+
+    /// A currency, in lower case, that may be there.
+    pub(super) fn currency(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let Some(currency) = self.text(name).map(|text| text.to_lowercase()) else {
+            return Ok(None);
+        };
+        if currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Ok(Some(currency));
+        }
+        Err(ApiError::param(
+            name,
+            format!("Invalid currency: {currency}"),
+        ))
+    }
+
+    /// Limits on a time.
+    pub(super) fn range(&mut self, name: &str) -> Result<Range, ApiError> {
+        let mut bounds = Vec::new();
+        if let Some(exact) = self.text(name).and(self.integer(name)?) {
+            bounds.push(("", exact));
+        }
+        if let Some(mut given) = self.nested(name) {
+            for bound in ["gt", "gte", "lt", "lte"] {
+                if let Some(limit) = given.integer(bound)? {
+                    bounds.push((bound, limit));
+                }
+            }
+            given.finish()?;
+        }
+        Ok(Range { bounds })
+    }
+
+    /// Sets a parameter, as if it had been sent.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.map.insert(name.to_owned(), Value::String(value));
+    }
+
     /// A truth value that may be there.
     pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.text(name).as_deref() {
@@ -175,6 +229,15 @@ impl Params {
             )),
         }
     }
+}
+
+/// Refuses an amount of more than eight digits.
+pub(super) fn within_limits(name: &str, amount: i64) -> Result<(), ApiError> {
+    if amount.abs() <= LARGEST_AMOUNT {
+        return Ok(());
+    }
+    let message = "Amount must be no more than $999,999.99";
+    Err(ApiError::coded("amount_too_large", Some(name), message))
 }
 
 #[cfg(test)]

@@ -28,15 +28,9 @@ pub(super) fn create_product(
 }
 
 pub(super) fn create(state: &mut State, mut params: Params, now: i64) -> Result<Value, ApiError> {
-    let currency = params.required("currency")?.to_lowercase();
-    let unit_amount = params.integer("unit_amount")?;
-    let unit_amount = unit_amount.ok_or_else(|| {
-        ApiError::coded(
-            "parameter_missing",
-            Some("unit_amount"),
-            "Missing required param: unit_amount.",
-        )
-    })?;
+    params.required("currency")?;
+    let currency = params.currency("currency")?;
+    let unit_amount = params.amount("unit_amount")?;
     let product = match (params.text("product"), params.nested("product_data")) {
         (Some(id), _) => state.find("product", &id, Some("product"))?["id"].clone(),
         (None, Some(data)) => create_product(state, data, now)?["id"].clone(),
