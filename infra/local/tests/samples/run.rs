@@ -1,0 +1,64 @@
+//! How samples are run.
+
+use bitflow_local::functions::workspace;
+use bitflow_local::samples;
+use serde_json::{Value, json};
+
+use crate::seed::World;
+use crate::support::real_now;
+
+/// A function's samples in the order in which they are run, and what each answers.
+pub(crate) struct Samples {
+    pub(crate) function: &'static str,
+    pub(crate) answers: &'static [(&'static str, Answer)],
+}
+
+pub(crate) enum Answer {
+    /// Of an API: its status.
+    Status(u16),
+    /// Of a listener: the last digits of the messages that failed.
+    Failed(&'static [u8]),
+    /// Of a job.
+    Null,
+}
+
+impl World {
+    /// Runs a function's samples; then waits until nothing is going on any more.
+    pub(crate) async fn run(&self, samples: &Samples) {
+        for (file, expect) in samples.answers {
+            let sample = format!("{}/{file}", samples.function);
+            let answer = self.invoke(&sample).await;
+            let (seen, expect) = match expect {
+                Answer::Status(status) => (answer["statusCode"].clone(), json!(status)),
+                Answer::Failed(messages) => (answer.clone(), failed(messages)),
+                Answer::Null => (answer.clone(), Value::Null),
+            };
+            assert_eq!(seen, expect, "{sample}: {answer}");
+        }
+        self.stack.settle().await;
+    }
+
+    /// What a sample answers.
+    pub(crate) async fn invoke(&self, sample: &str) -> Value {
+        let path = workspace().join("events").join(sample);
+        let event = self.with_stand_ins(std::fs::read_to_string(path).expect("a sample"));
+        let mut event: Value = serde_json::from_str(&event).expect("JSON");
+        if !sample.contains("stale") {
+            let secret = self.stack.info().stripe_webhook_secret.clone().into();
+            samples::sign_anew(&mut event, &secret, real_now());
+        }
+        let function = sample.split('/').next().unwrap_or_default();
+        let invoked = self.stack.lambda.invoke(function, event.to_string().into());
+        let output = invoked.await.expect("invoked");
+        assert_eq!(output.function_error, None, "{sample}: {}", output.log_tail);
+        serde_json::from_slice(&output.payload).expect("JSON")
+    }
+}
+
+/// What a listener answers when these messages failed.
+fn failed(messages: &[u8]) -> Value {
+    let items = messages
+        .iter()
+        .map(|last| json!({ "itemIdentifier": format!("00000000-0000-4000-8000-{last:012}") }));
+    json!({ "batchItemFailures": items.collect::<Vec<_>>() })
+}
