@@ -48,7 +48,7 @@ pub(crate) async fn create(
     let answer = repeats::once(&cx.keys, creation, now, |attempt| {
         async move {
             let subscription = billing
-                .subscribe(university_id, &plan, &attempt, context, now)
+                .subscribe(university_id, plan, &attempt, context, now)
                 .await?;
             let location = format!("{path}/{}", subscription.id);
             let version = subscription.version;

@@ -16,123 +16,12 @@ pub async fn record(activities: &Activities, event: &Envelope) -> Result<(), Por
 
 /// The line of an event: a type, a sentence, and the event's own facts.
 fn describe(event: &Envelope) -> Activity {
-    let (kind, description) = match &event.payload {
-        Payload::UniversityCreated(_) => ("university_created", "University created".to_owned()),
-        Payload::SubscriptionStatusChanged(change) => (
-            "subscription_status_changed",
-            match change.from {
-                Some(from) if from == change.to && change.cancel_at_period_end => {
-                    "Subscription will end with its period".to_owned()
-                }
-                Some(from) if from == change.to => "Subscription will go on".to_owned(),
-                Some(from) => {
-                    format!(
-                        "Subscription went from {} to {}",
-                        from.as_str(),
-                        change.to.as_str()
-                    )
-                }
-                None => format!("Subscription is {}", change.to.as_str()),
-            },
-        ),
-        Payload::InvoiceGenerated(invoice) => (
-            "invoice_generated",
-            format!(
-                "Invoice {} generated",
-                name(
-                    invoice.invoice_number.as_deref(),
-                    &invoice.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::PaymentProcessed(payment) => (
-            "payment_processed",
-            format!(
-                "Invoice {} paid",
-                name(
-                    payment.invoice_number.as_deref(),
-                    &payment.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::PaymentFailed(payment) => (
-            "payment_failed",
-            format!(
-                "Payment of invoice {} failed, attempt {}",
-                name(
-                    payment.invoice_number.as_deref(),
-                    &payment.stripe_invoice_id
-                ),
-                payment.attempt_count
-            ),
-        ),
-        Payload::PaymentActionRequired(payment) => (
-            "payment_action_required",
-            format!(
-                "Payment of invoice {} waits for the customer",
-                name(
-                    payment.invoice_number.as_deref(),
-                    &payment.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::PaymentRefunded(payment) => (
-            "payment_refunded",
-            if payment.amount_refunded < payment.amount.amount {
-                "Payment refunded in part".to_owned()
-            } else {
-                "Payment refunded".to_owned()
-            },
-        ),
-        Payload::PaymentDisputed(_) => ("payment_disputed", "Payment disputed".to_owned()),
-        Payload::PaymentReminderDue(reminder) => (
-            "payment_reminder_due",
-            format!(
-                "Reminder of invoice {}",
-                name(
-                    reminder.invoice_number.as_deref(),
-                    &reminder.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::InvoiceVoided(invoice) => (
-            "invoice_voided",
-            format!(
-                "Invoice {} voided",
-                name(
-                    invoice.invoice_number.as_deref(),
-                    &invoice.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::InvoiceMarkedUncollectible(invoice) => (
-            "invoice_marked_uncollectible",
-            format!(
-                "Invoice {} given up on",
-                name(
-                    invoice.invoice_number.as_deref(),
-                    &invoice.stripe_invoice_id
-                )
-            ),
-        ),
-        Payload::SubscriptionExpiring(expiring) => (
-            "subscription_expiring",
-            match expiring.what {
-                Expiring::Subscription => "Subscription ends soon".to_owned(),
-                Expiring::Trial => "Trial ends soon".to_owned(),
-            },
-        ),
-        Payload::StripeCustomerDeleted(_) => (
-            "stripe_customer_deleted",
-            "Customer deleted at Stripe".to_owned(),
-        ),
-    };
     let mut metadata = serde_json::to_value(&event.payload).unwrap_or_default();
     Activity {
         id: event.event_id,
         university_id: event.university_id,
-        kind: kind.to_owned(),
-        description,
+        kind: snake_case(event.payload.kind()),
+        description: sentence(&event.payload),
         metadata: metadata["data"].take(),
         actor: event.actor.clone(),
         correlation_id: event.correlation_id.clone(),
@@ -140,7 +29,90 @@ fn describe(event: &Envelope) -> Activity {
     }
 }
 
+/// `PaymentFailed` as `payment_failed`.
+fn snake_case(kind: &str) -> String {
+    let mut snake = String::with_capacity(kind.len() + 4);
+    for letter in kind.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// What happened, for people.
+fn sentence(payload: &Payload) -> String {
+    match payload {
+        Payload::UniversityCreated(_) => "University created".to_owned(),
+        Payload::SubscriptionStatusChanged(change) => match change.from {
+            None => format!("Subscription is {}", change.to.as_str()),
+            Some(from) if from != change.to => {
+                let (from, to) = (from.as_str(), change.to.as_str());
+                format!("Subscription went from {from} to {to}")
+            }
+            Some(_) if change.cancel_at_period_end => {
+                "Subscription will end with its period".to_owned()
+            }
+            Some(_) => "Subscription will go on".to_owned(),
+        },
+        Payload::InvoiceGenerated(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Invoice {invoice} generated")
+        }
+        Payload::PaymentProcessed(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Invoice {invoice} paid")
+        }
+        Payload::PaymentFailed(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            let attempt = it.attempt_count;
+            format!("Payment of invoice {invoice} failed, attempt {attempt}")
+        }
+        Payload::PaymentActionRequired(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Payment of invoice {invoice} waits for the customer")
+        }
+        Payload::PaymentRefunded(it) if it.amount_refunded < it.amount.amount => {
+            "Payment refunded in part".to_owned()
+        }
+        Payload::PaymentRefunded(_) => "Payment refunded".to_owned(),
+        Payload::PaymentDisputed(_) => "Payment disputed".to_owned(),
+        Payload::PaymentReminderDue(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Reminder of invoice {invoice}")
+        }
+        Payload::InvoiceVoided(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Invoice {invoice} voided")
+        }
+        Payload::InvoiceMarkedUncollectible(it) => {
+            let invoice = invoice(it.invoice_number.as_ref(), &it.stripe_invoice_id);
+            format!("Invoice {invoice} given up on")
+        }
+        Payload::SubscriptionExpiring(it) => match it.what {
+            Expiring::Subscription => "Subscription ends soon".to_owned(),
+            Expiring::Trial => "Trial ends soon".to_owned(),
+        },
+        Payload::StripeCustomerDeleted(_) => "Customer deleted at Stripe".to_owned(),
+    }
+}
+
 /// What people call an invoice.
-fn name<'a>(number: Option<&'a str>, stripe_invoice_id: &'a str) -> &'a str {
-    number.unwrap_or(stripe_invoice_id)
+fn invoice<'a>(number: Option<&'a String>, stripe_invoice_id: &'a str) -> &'a str {
+    number.map_or(stripe_invoice_id, String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_snake_case() {
+        assert_eq!(snake_case("PaymentFailed"), "payment_failed");
+        assert_eq!(
+            snake_case("StripeCustomerDeleted"),
+            "stripe_customer_deleted"
+        );
+    }
 }

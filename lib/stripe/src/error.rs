@@ -23,7 +23,7 @@ pub enum StripeError {
         /// HTTP status.
         status: u16,
         /// Stripe's reason.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// Stripe answered something we cannot read.
     #[error("Stripe {operation} answered what could not be read: {reason}")]
@@ -96,7 +96,7 @@ impl StripeError {
         Self::Refused {
             operation: operation.to_owned(),
             status,
-            refusal,
+            refusal: Box::new(refusal),
         }
     }
 }

@@ -156,10 +156,12 @@ impl Ledger {
         }
         match transaction.commit().await {
             Ok(()) => Ok(Tried::Done(outcome)),
-            Err(CommitError::AlreadyHandled) => Ok(Tried::Done(Outcome::Repeated)),
-            Err(CommitError::Conflict {
-                entity: Outbox::ENTITY,
-            }) => Ok(Tried::Done(Outcome::Repeated)),
+            Err(
+                CommitError::AlreadyHandled
+                | CommitError::Conflict {
+                    entity: Outbox::ENTITY,
+                },
+            ) => Ok(Tried::Done(Outcome::Repeated)),
             Err(CommitError::Conflict { .. }) => Ok(Tried::Again),
             Err(error) => Err(commit(operation)(error)),
         }

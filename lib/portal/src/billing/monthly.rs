@@ -144,12 +144,11 @@ impl MonthlyBilling {
             // Nobody answers these keys, and all have one fingerprint.
             Begun::Done(_) | Begun::OtherRequest => now,
         };
-        let customer = match university.stripe_customer_id {
-            Some(customer) => customer,
-            None => {
-                let asked_at = university.created_at;
-                self.customers.ensure(university_id, asked_at, now).await?
-            }
+        let customer = if let Some(customer) = university.stripe_customer_id {
+            customer
+        } else {
+            let asked_at = university.created_at;
+            self.customers.ensure(university_id, asked_at, now).await?
         };
         let line = Description::parse(&plan.description)
             .ok()
