@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stack::{Info, STACK_NAME, STRIPE_SECRET, dynamo};
+use crate::stack::Info;
 
 /// How long a step may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,20 +54,32 @@ pub async fn run(info: &Info) -> Result<(), String> {
     let line = tour.activity(&path, "university_created").await?;
     tour.tick(step, "activity written", &line);
 
-    let paid = tour.invoice(&customer, &id, 129_900).await?;
     let step = Instant::now();
-    tour.stripe(&format!("/_sim/invoices/{paid}/pay"), "")
+    let plan = json!({ "amount": 99_000, "description": "Campus, monthly", "days_until_due": 30 });
+    let made = tour
+        .api(Method::POST, &format!("{path}/subscriptions"), Some(&plan))
+        .await?;
+    let shown = format!("billed from {}", text(&made["current_period_end"]));
+    tour.tick(step, "POST …/subscriptions: a plan of 990 dollars", &shown);
+
+    let step = Instant::now();
+    let paid = tour.invoice(&path, 129_900).await?;
+    let subject = tour.mail(&slug, "Invoice").await?;
+    tour.tick(step, "POST …/invoices: at Stripe, mailed", &subject);
+
+    let step = Instant::now();
+    tour.stripe(&format!("/_sim/invoices/{}/pay", paid.stripe_id))
         .await?;
     let line = tour.activity(&path, "payment_processed").await?;
-    tour.holds(&paid, &id, "paid").await?;
+    tour.holds(&paid, "paid").await?;
     tour.tick(step, "Stripe reports a payment: invoice open → paid", &line);
 
-    let failed = tour.invoice(&customer, &id, 4_950).await?;
+    let failed = tour.invoice(&path, 4_950).await?;
     let step = Instant::now();
-    tour.stripe(&format!("/_sim/invoices/{failed}/fail"), "")
+    tour.stripe(&format!("/_sim/invoices/{}/fail", failed.stripe_id))
         .await?;
     let line = tour.activity(&path, "payment_failed").await?;
-    tour.holds(&failed, &id, "failed").await?;
+    tour.holds(&failed, "failed").await?;
     tour.tick(
         step,
         "Stripe reports a failure: invoice open → failed",
@@ -80,17 +91,18 @@ pub async fn run(info: &Info) -> Result<(), String> {
     tour.tick(step, "mail for the failure in the mailbox", &subject);
 
     let step = Instant::now();
-    let payments = tour.payments(&id).await?;
-    if payments.len() != 1 {
-        return Err(format!(
-            "one payment was made, and {} are stored",
-            payments.len()
-        ));
-    }
+    let path = format!("{path}/payments");
+    let page = tour.api(Method::GET, &path, None).await?;
+    let payments = page["data"].as_array().map_or(&[][..], Vec::as_slice);
+    let [payment] = payments else {
+        let count = payments.len();
+        return Err(format!("one payment was made, and {count} are listed"));
+    };
+    let (amount, currency) = (&payment["amount"], text(&payment["currency"]));
     tour.tick(
         step,
         "the books",
-        &format!("1 payment, {} {}", payments[0].0, payments[0].1),
+        &format!("1 payment, {amount} {currency}"),
     );
     println!(
         "\nAll of it held, in {} ms.",
@@ -103,6 +115,12 @@ struct Tour<'a> {
     info: &'a Info,
     http: reqwest::Client,
     started: Instant,
+}
+
+/// Where an invoice is, here and at Stripe.
+struct Invoice {
+    path: String,
+    stripe_id: String,
 }
 
 impl Tour<'_> {
@@ -126,34 +144,21 @@ impl Tour<'_> {
         answer(path, request).await
     }
 
-    /// A call of Stripe's API or of the simulator's controls.
-    async fn stripe(&self, path: &str, form: &str) -> Result<Value, String> {
-        let request = self
-            .http
-            .post(format!("{}{path}", self.info.stripe_url))
-            .bearer_auth(STRIPE_SECRET)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.to_owned());
-        answer(path, request).await
+    /// A control of Stripe's simulator.
+    async fn stripe(&self, path: &str) -> Result<Value, String> {
+        let url = format!("{}{path}", self.info.stripe_url);
+        answer(path, self.http.post(url)).await
     }
 
-    /// An open invoice that was made at Stripe.
-    async fn invoice(
-        &self,
-        customer: &str,
-        university: &str,
-        cents: i64,
-    ) -> Result<String, String> {
-        let form = format!("customer={customer}&metadata[university_id]={university}");
-        let invoice = self.stripe("/v1/invoices", &form).await?;
-        let id = text(&invoice["id"]);
-        let item = format!(
-            "customer={customer}&invoice={id}&amount={cents}&currency=usd&description=Campus"
-        );
-        self.stripe("/v1/invoiceitems", &item).await?;
-        self.stripe(&format!("/v1/invoices/{id}/finalize"), "")
-            .await?;
-        Ok(id)
+    /// An invoice over `cents`, made by an admin.
+    async fn invoice(&self, university: &str, cents: i64) -> Result<Invoice, String> {
+        let body = json!({ "items": [{ "description": "Campus", "amount": cents }] });
+        let path = format!("{university}/invoices");
+        let made = self.api(Method::POST, &path, Some(&body)).await?;
+        Ok(Invoice {
+            path: format!("{path}/{}", text(&made["id"])),
+            stripe_id: text(&made["stripe_invoice_id"]),
+        })
     }
 
     /// Waits for a mail to the tour's university; its subject.
@@ -186,50 +191,15 @@ impl Tour<'_> {
         .await
     }
 
-    /// The stored invoice has this status.
-    async fn holds(&self, stripe_id: &str, university: &str, status: &str) -> Result<(), String> {
-        let rows = self.rows("invoices", university).await?;
-        let attribute = |row: &std::collections::HashMap<String, AttributeValue>, name: &str| {
-            row.get(name).and_then(|value| value.as_s().ok()).cloned()
-        };
-        let row = rows
-            .iter()
-            .find(|row| attribute(row, "stripe_invoice_id").as_deref() == Some(stripe_id));
-        match row.and_then(|row| attribute(row, "status")) {
-            Some(stored) if stored == status => Ok(()),
-            other => Err(format!(
-                "invoice {stripe_id} should be {status}, and is {other:?}"
-            )),
+    /// The invoice has this status.
+    async fn holds(&self, invoice: &Invoice, status: &str) -> Result<(), String> {
+        let now = self.api(Method::GET, &invoice.path, None).await?;
+        if now["status"] == status {
+            Ok(())
+        } else {
+            let (path, is) = (&invoice.path, &now["status"]);
+            Err(format!("{path} should be {status}, and is {is}"))
         }
-    }
-
-    /// Amount in minor units and currency of each payment.
-    async fn payments(&self, university: &str) -> Result<Vec<(String, String)>, String> {
-        let rows = self.rows("payments", university).await?;
-        let payments = rows.iter().filter_map(|row| {
-            Some((
-                row.get("amount")?.as_n().ok()?.clone(),
-                row.get("currency")?.as_s().ok()?.clone(),
-            ))
-        });
-        Ok(payments.collect())
-    }
-
-    async fn rows(
-        &self,
-        table: &str,
-        university: &str,
-    ) -> Result<Vec<std::collections::HashMap<String, AttributeValue>>, String> {
-        let found = dynamo(&self.info.aws, &self.info.aws_url)
-            .query()
-            .table_name(format!("{STACK_NAME}-{table}"))
-            .key_condition_expression("university_id = :university")
-            .expression_attribute_values(":university", AttributeValue::S(university.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| format!("{table} could not be read: {error}"))?;
-        Ok(found.items.unwrap_or_default())
     }
 
     /// Looks again and again until there is something to see.
