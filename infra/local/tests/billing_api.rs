@@ -178,6 +178,102 @@ async fn while_stripe_is_down_nothing_is_half_made() {
 }
 
 #[tokio::test]
+async fn a_failure_that_stripe_repeats_is_got_past() {
+    let stack = TestStack::start().await;
+    let stored = |path: &str| Failure {
+        status: 500,
+        path: path.to_owned(),
+        stored: true,
+        ..Failure::default()
+    };
+    stack.stripe.fail_next(stored("/v1/customers"));
+    let (university, customer) = stack.onboarded("Uppsala").await;
+    assert_eq!(stack.stripe.count("customer"), 1);
+    let path = invoices(university);
+    for (call, under) in ["/v1/invoices", "/v1/invoiceitems", "/v1/invoices/in_"]
+        .iter()
+        .zip(1..)
+    {
+        stack.stripe.fail_next(stored(call));
+        let key = format!("k-{under}");
+        let (status, _, made) = stack.post_with_key(&key, &path, &two_items()).await;
+        assert_eq!(status, StatusCode::CREATED, "{call}: {made}");
+        assert_eq!(made["amount_due"], 123_450);
+        let at_stripe = stack.stripe.objects_of("invoice", &customer);
+        let charged = at_stripe.iter().filter(|it| it["status"] == "open");
+        assert_eq!(
+            charged.count(),
+            under,
+            "drafts are left behind, never charged"
+        );
+    }
+    stack.stripe.fail_next(stored("/v1/subscriptions"));
+    stack.subscription(university).await;
+    assert_eq!(stack.stripe.objects_of("subscription", &customer).len(), 1);
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn an_invoice_of_many_items_keeps_them_all() {
+    let stack = TestStack::start().await;
+    let (university, customer) = stack.onboarded("Uppsala").await;
+    let item = |number: i64| json!({ "description": format!("Item {number}"), "amount": number });
+    let items: Vec<Value> = (1..=30).map(item).collect();
+    let body = json!({ "items": items });
+    let (status, made) = stack.post(&invoices(university), &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert_eq!(made["items"], body["items"]);
+    assert_eq!(made["amount_due"], 465);
+
+    // One that was made at Stripe, and is adopted.
+    let form = format!("customer={customer}");
+    let invoice = text(&stack.stripe.create("invoices", &form).unwrap()["id"]);
+    for number in 1..=30 {
+        let form = format!("customer={customer}&invoice={invoice}&amount={number}&currency=usd");
+        stack.stripe.create("invoiceitems", &form).unwrap();
+    }
+    let finalize = format!("invoices/{invoice}/finalize");
+    stack.stripe.create(&finalize, "").unwrap();
+    stack.settle().await;
+    let listed = stack.get(&invoices(university)).await.1;
+    let adopted = listed["data"].as_array().unwrap().iter();
+    let counts: Vec<_> = adopted
+        .map(|it| it["items"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(counts, [30, 30]);
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn what_stripe_refuses_is_a_clear_problem() {
+    let stack = TestStack::start().await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let (id, stripe_id) = stack.subscription(university).await;
+    let failure = |status: u16, method: &str| Failure {
+        status,
+        path: "/v1/subscriptions".to_owned(),
+        method: Some(method.to_owned()),
+        ..Failure::default()
+    };
+    stack.stripe.fail_next(failure(400, "DELETE"));
+    let path = format!("{}/{id}", subscriptions(university));
+    let (status, problem) = stack.call(Method::DELETE, &path, None).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let detail = text(&problem["detail"]);
+    assert!(detail.contains("The request was refused."), "{detail}");
+    let still = stack.stripe.object(&stripe_id).unwrap();
+    assert_eq!(still["status"], "incomplete", "and not told to be over");
+
+    stack.stripe.fail_next(failure(402, "POST"));
+    let body = json!({ "stripe_price_id": stack.price(9900, "usd") });
+    let (status, problem) = stack.post(&subscriptions(university), &body).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let detail = text(&problem["detail"]);
+    assert!(detail.contains("declined"), "{detail}");
+    stack.finish().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_billed_names_its_field() {
     let stack = TestStack::start().await;
     let (university, _) = stack.onboarded("Uppsala").await;
@@ -350,6 +446,14 @@ async fn invoices_are_voided_reminded_of_and_found_by_status() {
     assert_eq!(by_status("?status=paid").await, [paid.to_string()]);
     let before = "?status=open&due_before=2020-01-01T00:00:00Z";
     assert!(by_status(before).await.is_empty());
+    let ancient = "?status=open&due_before=1969-01-01T00:00:00Z";
+    assert!(by_status(ancient).await.is_empty());
+    stack.invoice(university, 1000).await;
+    let first = stack.get("/api/admin/invoices?status=open&limit=1").await.1;
+    let cursor = text(&first["next_cursor"]);
+    let other = format!("/api/admin/invoices{before}&cursor={cursor}");
+    let (status, problem) = stack.get(&other).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
     let (status, problem) = stack.get("/api/admin/invoices?status=late&limit=0").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2);

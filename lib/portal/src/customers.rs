@@ -5,12 +5,11 @@ use bitflow_domain::id::UniversityId;
 use bitflow_store::transaction::{CommitError, Transaction};
 use bitflow_store::universities::Universities;
 use bitflow_stripe::api::{Client, NewCustomer};
-use jiff::{SignedDuration, Timestamp};
+use futures_util::FutureExt;
+use jiff::Timestamp;
 
+use crate::billing::issue::{age, once};
 use crate::error::{PortalError, commit, load};
-
-/// Stripe keeps an idempotency key at least 24 h. After less than that we search first.
-const KEY_IS_TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(23);
 
 const OPERATION: &str = "create Stripe customer";
 
@@ -51,26 +50,26 @@ impl Customers {
                 return Ok(customer);
             }
             let id = university_id.to_string();
-            if customer.is_none() && now.duration_since(asked_at) > KEY_IS_TRUSTED_FOR {
-                customer = self.stripe.find_customer(&id).await.map_err(stripe)?;
-            }
-            let found = if let Some(found) = customer.take() {
-                found
+            let found = if let Some(made) = customer.take() {
+                made
             } else {
-                let new = NewCustomer {
-                    email: university.primary_email.as_str(),
-                    name: university.name.as_str(),
-                    university_id: &id,
-                };
+                let id = &*id;
+                let find = || self.stripe.find_customer(id).boxed();
                 // Each customer that was deleted at Stripe makes room for another.
-                let key = match university.stripe_customers_lost {
-                    0 => format!("university-customer:{id}"),
-                    lost => format!("university-customer:{id}:{lost}"),
+                let lost = match university.stripe_customers_lost {
+                    0 => String::new(),
+                    lost => format!(":{lost}"),
                 };
-                self.stripe
-                    .create_customer(&new, &key)
-                    .await
-                    .map_err(stripe)?
+                let make = |keys: String| {
+                    let new = NewCustomer {
+                        email: university.primary_email.as_str(),
+                        name: university.name.as_str(),
+                        university_id: id,
+                    };
+                    let key = format!("university-customer:{id}{lost}:{keys}");
+                    async move { self.stripe.create_customer(&new, &key).await }.boxed()
+                };
+                once(age(asked_at, now), find, make).await.map_err(stripe)?
             };
             let Some(linked) = university.with_stripe_customer(&found.id, now) else {
                 continue;

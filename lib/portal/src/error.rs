@@ -65,7 +65,7 @@ pub enum PortalError {
     #[error("the plan's amount or description cannot be billed")]
     BadPlan,
     /// The state of things does not allow it.
-    #[error("not in this state: {0}")]
+    #[error("the state of things does not allow it")]
     NotNow(String),
     /// A deleted university cannot be billed.
     #[error("the university is deleted")]

@@ -110,8 +110,11 @@ impl StripeEvents {
             (Followed::Invoice(kind), Object::Invoice(told)) => {
                 let at = told.paid_at.filter(|_| kind == NewsKind::Paid);
                 let happened = (kind, at.unwrap_or(event.created));
+                let operation = OPERATION;
+                let told = self.retriever.with_all_lines((**told).clone()).await;
+                let told = told.map_err(|source| PortalError::Stripe { operation, source })?;
                 self.ledger
-                    .hear(OPERATION, told, happened, news.seal, (&context, now))
+                    .hear(OPERATION, &told, happened, news.seal, (&context, now))
                     .await
             }
             (Followed::Subscription, Object::Subscription(told)) => {

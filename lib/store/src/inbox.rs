@@ -73,25 +73,6 @@ impl Inbox {
         transaction.insert(&self.table, "message_id", item, Guard::Inbox);
     }
 
-    /// Whether the message was handled before (a consistent read).
-    pub async fn is_handled(&self, message_id: &str) -> Result<bool, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("consumer", s(self.consumer))
-            .key("message_id", s(message_id))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::dynamo("GetItem inbox", error))?;
-        let record = answer
-            .item
-            .map(|item| from_item::<Record>(TABLE, item))
-            .transpose()?;
-        Ok(record.is_some_and(|record| record.state == State::Settled))
-    }
-
     /// Asks to be the one who acts on `message_id`.
     ///
     /// A claim is taken over when its `lease` ran out, and also when the same SQS message comes

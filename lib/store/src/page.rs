@@ -49,6 +49,14 @@ pub enum ListError {
     Store(#[from] StoreError),
 }
 
+impl ListError {
+    /// The cursor is not one of this list's.
+    pub(crate) fn cursor() -> Self {
+        let must = "must be a next_cursor of this same list";
+        Self::Cursor([Violation::new("cursor", must)])
+    }
+}
+
 impl Fault for ListError {
     fn class(&self) -> Class {
         match self {
@@ -85,22 +93,18 @@ impl CursorKey<'_> {
     /// A cursor as DynamoDB's `ExclusiveStartKey`. The partition is ours, never the client's, so
     /// that no cursor reaches into another list.
     pub(crate) fn decode(&self, cursor: &str) -> Result<Item, ListError> {
-        let refused = || {
-            ListError::Cursor([Violation::new(
-                "cursor",
-                "must be a next_cursor of this same list",
-            )])
-        };
-        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
+        let json = URL_SAFE_NO_PAD
+            .decode(cursor)
+            .map_err(|_| ListError::cursor())?;
         let strings: BTreeMap<String, String> =
-            serde_json::from_slice(&json).map_err(|_| refused())?;
+            serde_json::from_slice(&json).map_err(|_| ListError::cursor())?;
         let expected = strings.len() == self.others.len()
             && self
                 .others
                 .iter()
                 .all(|name| strings.get(*name).is_some_and(|v| !v.is_empty()));
         if !expected {
-            return Err(refused());
+            return Err(ListError::cursor());
         }
         let mut key: Item = strings
             .into_iter()

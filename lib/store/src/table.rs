@@ -104,6 +104,13 @@ impl Table {
     ) -> Result<Page<R>, ListError> {
         let (partition, value) = select.key.partition;
         let start = cursor.map(|cursor| select.key.decode(cursor)).transpose()?;
+        // DynamoDB refuses a start outside of the range.
+        if let (Some(start), Some((sort, from, to))) = (&start, &select.between) {
+            let at = start.get(*sort).and_then(|value| value.as_s().ok());
+            if at.is_none_or(|at| at < from || at > to) {
+                return Err(ListError::cursor());
+            }
+        }
         let mut query = self
             .client
             .query()

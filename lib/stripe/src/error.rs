@@ -24,6 +24,8 @@ pub enum StripeError {
         status: u16,
         /// Stripe's reason.
         refusal: Box<Refusal>,
+        /// It is the answer to an earlier request under the same idempotency key.
+        replayed: bool,
     },
     /// Stripe answered something we cannot read.
     #[error("Stripe {operation} answered what could not be read: {reason}")]
@@ -84,8 +86,22 @@ impl StripeError {
         }
     }
 
+    /// Stripe failed once and repeats that under the same idempotency key for as long as it knows
+    /// the key: it helps to look what became of it, and to ask under another.
+    /// <https://docs.stripe.com/api/idempotent_requests>
+    pub fn is_stored_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 500..,
+                replayed: true,
+                ..
+            }
+        )
+    }
+
     /// What an answer that is no success means.
-    pub(crate) fn refused(operation: &str, status: u16, body: &[u8]) -> Self {
+    pub(crate) fn refused(operation: &str, status: u16, body: &[u8], replayed: bool) -> Self {
         #[derive(Deserialize)]
         struct Body {
             error: Refusal,
@@ -97,6 +113,7 @@ impl StripeError {
             operation: operation.to_owned(),
             status,
             refusal: Box::new(refusal),
+            replayed,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Invoice {
     pub amount_paid: i64,
     /// What it bills; the first ten where there are more.
     pub lines: Vec<Line>,
+    /// There are more.
+    pub has_more_lines: bool,
     /// Attempts to pay it so far.
     pub attempt_count: u64,
     /// When Stripe tries next.
@@ -104,6 +106,9 @@ pub struct Customer {
     /// Its metadata.
     #[serde(default)]
     pub metadata: Metadata,
+    /// It was deleted; only its id is left.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// How an invoice was paid. <https://docs.stripe.com/api/invoice-payment/object>
@@ -119,6 +124,8 @@ pub struct PaymentDetails {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct List<T> {
     pub(crate) data: Vec<T>,
+    #[serde(default)]
+    pub(crate) has_more: bool,
 }
 
 /// A subscription. <https://docs.stripe.com/api/subscriptions/object>
@@ -172,16 +179,8 @@ impl<'de> Deserialize<'de> for Invoice {
             id: wire.id,
             status: wire.status,
             number: wire.number,
-            lines: wire
-                .lines
-                .into_iter()
-                .flat_map(|list| list.data)
-                .map(|line| Line {
-                    description: line.description,
-                    amount: line.amount,
-                    period: line.period.map(|period| (period.start, period.end)),
-                })
-                .collect(),
+            has_more_lines: wire.lines.as_ref().is_some_and(|list| list.has_more),
+            lines: wire.lines.map(|list| list.data).unwrap_or_default(),
             customer: wire.customer.map(wire::Reference::into_id),
             subscription: wire
                 .subscription
@@ -221,7 +220,8 @@ impl<'de> Deserialize<'de> for Subscription {
             customer: wire.customer.into_id(),
             status: wire.status,
             metadata: wire.metadata.unwrap_or_default(),
-            cancel_at_period_end: wire.cancel_at_period_end,
+            // In the flexible billing mode an end at the period's is told as its time.
+            cancel_at_period_end: wire.cancel_at_period_end || wire.cancel_at.is_some(),
             canceled_at: wire.canceled_at,
             created: wire.created,
             trial_end: wire.trial_end,
@@ -234,6 +234,17 @@ impl<'de> Deserialize<'de> for Subscription {
                 .current_period_end
                 .or(item_end)
                 .ok_or_else(|| missing("current_period_end"))?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = wire::Line::deserialize(deserializer)?;
+        Ok(Self {
+            description: wire.description,
+            amount: wire.amount,
+            period: wire.period.map(|period| (period.start, period.end)),
         })
     }
 }
@@ -321,7 +332,7 @@ mod wire {
     pub(super) struct Invoice {
         pub(super) id: String,
         pub(super) status: Option<String>,
-        pub(super) lines: Option<List<Line>>,
+        pub(super) lines: Option<List<super::Line>>,
         pub(super) number: Option<String>,
         pub(super) customer: Option<Reference>,
         pub(super) subscription: Option<Reference>,
@@ -418,6 +429,8 @@ mod wire {
         pub(super) metadata: Option<Metadata>,
         #[serde(default)]
         pub(super) cancel_at_period_end: bool,
+        #[serde(default, with = "seconds::option")]
+        pub(super) cancel_at: Option<Timestamp>,
         #[serde(default, with = "seconds::option")]
         pub(super) canceled_at: Option<Timestamp>,
         #[serde(default, with = "seconds::option")]

@@ -5,7 +5,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::error::StripeError;
-use crate::object::{Invoice, InvoicePayment, List, Metadata, PaymentDetails, Subscription};
+use crate::object::{
+    Customer, Invoice, InvoicePayment, Line, List, Metadata, PaymentDetails, Subscription,
+};
 use crate::transport::{Call, Transport};
 
 /// A reader of objects and lists.
@@ -29,9 +31,19 @@ impl Retriever {
         self.transport.call(&call).await
     }
 
-    /// The newest invoices of a subscription. <https://docs.stripe.com/api/invoices/list>
-    pub async fn invoices_of_subscription(&self, id: &str) -> Result<Vec<Invoice>, StripeError> {
-        let query = [("subscription", id), ("limit", "12")];
+    /// The newest invoices of a subscription, not before `since`.
+    /// <https://docs.stripe.com/api/invoices/list>
+    pub async fn invoices_of_subscription(
+        &self,
+        id: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Invoice>, StripeError> {
+        let since = since.as_second().to_string();
+        let query = [
+            ("subscription", id),
+            ("created[gte]", &since),
+            ("limit", "12"),
+        ];
         let list: List<Invoice> = self.transport.call(&Call::get("/invoices", &query)).await?;
         Ok(list.data)
     }
@@ -96,6 +108,25 @@ impl Retriever {
     /// The invoice as it is now. <https://docs.stripe.com/api/invoices/retrieve>
     pub async fn invoice(&self, id: &str) -> Result<Invoice, StripeError> {
         let call = Call::get(format!("/invoices/{}", segment(id)), &[]);
+        self.transport.call(&call).await
+    }
+
+    /// The invoice with all of its lines; within a webhook or another object are the first ten.
+    /// <https://docs.stripe.com/api/invoice-line-item/retrieve>
+    pub async fn with_all_lines(&self, mut invoice: Invoice) -> Result<Invoice, StripeError> {
+        if invoice.has_more_lines {
+            let path = format!("/invoices/{}/lines", segment(&invoice.id));
+            let call = Call::get(path, &[("limit", "100")]);
+            let list: List<Line> = self.transport.call(&call).await?;
+            invoice.lines = list.data;
+            invoice.has_more_lines = list.has_more;
+        }
+        Ok(invoice)
+    }
+
+    /// The customer as it is now, deleted or not. <https://docs.stripe.com/api/customers/retrieve>
+    pub async fn customer(&self, id: &str) -> Result<Customer, StripeError> {
+        let call = Call::get(format!("/customers/{}", segment(id)), &[]);
         self.transport.call(&call).await
     }
 

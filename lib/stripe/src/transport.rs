@@ -124,9 +124,16 @@ impl Transport {
         if status.is_success() {
             return Ok(body);
         }
+        let replayed = headers
+            .get("idempotent-replayed")
+            .is_some_and(|value| value == "true");
+        let retry = match replayed {
+            true => Retry::No,
+            false => Retry::of(status, &headers),
+        };
         Err((
-            StripeError::refused(operation, status.as_u16(), &body),
-            Retry::of(status, &headers),
+            StripeError::refused(operation, status.as_u16(), &body, replayed),
+            retry,
         ))
     }
 

@@ -58,6 +58,17 @@ async fn a_customer_is_found_by_its_metadata() {
             "",
             r#"{"object":"search_result","data":[{"id":"cus_7"}],"has_more":false}"#,
         ),
+        (200, "", r#"{"id":"cus_7","object":"customer"}"#),
+        (
+            200,
+            "",
+            r#"{"object":"search_result","data":[{"id":"cus_8"}],"has_more":false}"#,
+        ),
+        (
+            200,
+            "",
+            r#"{"id":"cus_8","object":"customer","deleted":true}"#,
+        ),
         (
             200,
             "",
@@ -67,6 +78,8 @@ async fn a_customer_is_found_by_its_metadata() {
     .await;
     let found = client.find_customer("u-1").await.expect("searched");
     assert_eq!(found.expect("found").id, "cus_7");
+    let deleted = client.find_customer("u-3").await.expect("searched");
+    assert_eq!(deleted, None, "deleted a moment ago");
     assert_eq!(client.find_customer("u-2").await.expect("searched"), None);
     let line = receiver.asked()[0].line.clone();
     assert!(line.starts_with("GET /v1/customers/search?"), "{line}");

@@ -12,12 +12,11 @@ use bitflow_store::idempotency::Attempt;
 use bitflow_store::page::{ListError, Page, PageRequest};
 use bitflow_store::transaction::Transaction;
 use bitflow_stripe::api::NewSubscription;
-use bitflow_stripe::error::StripeError;
 use bitflow_stripe::object::Subscription as Told;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
-use super::issue::{Draft, age, issue};
+use super::issue::{Draft, age, issue, once};
 use super::ledger::{Ledger, Outcome, Tried, adopted, persist};
 use super::reminders::reminder;
 use super::reports::{new_subscription, put_subscription, terms};
@@ -107,27 +106,26 @@ impl AdminBilling {
             .ensure(university.id, university.created_at, now);
         let customer = customer.await?;
         let (university_id, subscription_id) = (university.id.to_string(), id.to_string());
-        let age = age(attempt.started_at, now);
-        if age > 0 {
-            let found = self.customers.stripe.reads().find_subscription(
-                &customer,
-                &subscription_id,
-                attempt.started_at,
-            );
-            if let Some(found) = found.await.map_err(stripe)? {
-                return Ok(found);
-            }
-        }
-        let new = NewSubscription {
-            customer: &customer,
-            price,
-            university_id: &university_id,
-            subscription_id: &subscription_id,
+        let (customer, client) = (&*customer, &self.customers.stripe);
+        let (university_id, subscription_id) = (&*university_id, &*subscription_id);
+        let find = || {
+            let since = attempt.started_at;
+            let reads = client.reads();
+            reads
+                .find_subscription(customer, subscription_id, since)
+                .boxed()
         };
-        let key = format!("subscription:{id}:create:{age}");
-        self.customers
-            .stripe
-            .create_subscription(&new, &key)
+        let make = |keys: String| {
+            let new = NewSubscription {
+                customer,
+                price,
+                university_id,
+                subscription_id,
+            };
+            let key = format!("subscription:{subscription_id}:create:{keys}");
+            async move { client.create_subscription(&new, &key).await }.boxed()
+        };
+        once(age(attempt.started_at, now), find, make)
             .await
             .map_err(stripe)
     }
@@ -174,11 +172,10 @@ impl AdminBilling {
         }
         let told = match &before.billing {
             Billing::Manual(_) => None,
-            Billing::Stripe { subscription_id } => {
-                let told = self.cancel_at_stripe(subscription_id, at_period_end).await;
-                let operation = OPERATION;
-                Some(told.map_err(|source| PortalError::Stripe { operation, source })?)
-            }
+            Billing::Stripe { subscription_id } => Some(
+                self.cancel_at_stripe(subscription_id, at_period_end)
+                    .await?,
+            ),
         };
         persist(OPERATION, || {
             async {
@@ -212,9 +209,11 @@ impl AdminBilling {
         self.subscription(university_id, id).await
     }
 
-    /// The subscription after it was cancelled. One that Stripe does not let us cancel is over
-    /// there already.
-    async fn cancel_at_stripe(&self, id: &str, at_period_end: bool) -> Result<Told, StripeError> {
+    /// The subscription after it was cancelled. Where Stripe refuses, it may be over there already;
+    /// if it is not, the refusal stands.
+    async fn cancel_at_stripe(&self, id: &str, at_period_end: bool) -> Result<Told, PortalError> {
+        let operation = "cancel subscription";
+        let failed = |source| PortalError::Stripe { operation, source };
         let stripe = &self.customers.stripe;
         let cancelled = if at_period_end {
             stripe.cancel_subscription_at_period_end(id).await
@@ -222,8 +221,16 @@ impl AdminBilling {
             stripe.cancel_subscription(id).await
         };
         match cancelled {
-            Err(error) if error.refusal().is_some() => stripe.reads().subscription(id).await,
-            other => other,
+            Err(refused) if refused.refusal().is_some() => {
+                let told = stripe.reads().subscription(id).await.map_err(failed)?;
+                let over = terms(&told, false).is_some_and(|terms| terms.status.is_final());
+                if over || at_period_end && told.cancel_at_period_end {
+                    Ok(told)
+                } else {
+                    Err(PortalError::refused(operation, refused, |_| None))
+                }
+            }
+            other => other.map_err(failed),
         }
     }
 
@@ -312,8 +319,10 @@ impl AdminBilling {
         due_before: Option<Timestamp>,
         page: &PageRequest,
     ) -> Result<Page<Invoice>, PortalError> {
-        // The index's range takes its end in.
-        let due_by = due_before.map(|at| at - jiff::SignedDuration::from_micros(1));
+        // The index's range takes its end in. Nothing was due before time began.
+        let moment = jiff::SignedDuration::from_micros(1);
+        let before = |at: Timestamp| at.checked_sub(moment).unwrap_or(Timestamp::UNIX_EPOCH);
+        let due_by = due_before.map(|at| before(at).max(Timestamp::UNIX_EPOCH));
         let listed = self.ledger.invoices.by_status(status, due_by, page);
         listed.await.map_err(list("list invoices"))
     }

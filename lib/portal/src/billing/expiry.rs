@@ -8,7 +8,7 @@ use bitflow_store::transaction::Transaction;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::ledger::{Ledger, Outcome, Tried, persist};
+use super::ledger::{Ledger, Outcome, Rows, Tried, persist};
 use crate::error::{PortalError, load};
 
 const OPERATION: &str = "warn of expiring subscriptions";
@@ -35,7 +35,7 @@ impl Expiry {
             correlation_id: CorrelationId::new(format!("expiring-{scheduled_at}")),
         };
         let window = (scheduled_at, scheduled_at + self.ahead);
-        let mut warned = 0;
+        let mut rows = Rows::default();
         for status in SubscriptionStatus::BILLED {
             let mut page = PageRequest {
                 limit: 100,
@@ -48,10 +48,8 @@ impl Expiry {
                     source,
                 })?;
                 for subscription in &ending.data {
-                    if subscription.warned(self.ahead, scheduled_at).is_some()
-                        && self.warn(subscription, &context, scheduled_at).await?
-                    {
-                        warned += 1;
+                    if subscription.warned(self.ahead, scheduled_at).is_some() {
+                        rows.add(self.warn(subscription, &context, scheduled_at).await);
                     }
                 }
                 page.cursor = ending.next_cursor;
@@ -60,7 +58,7 @@ impl Expiry {
                 }
             }
         }
-        Ok(warned)
+        rows.finish()
     }
 
     /// Warns of a subscription as it is now: the list may be a moment old.

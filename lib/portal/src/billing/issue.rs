@@ -2,18 +2,21 @@
 //! died before, it is one invoice.
 //!
 //! Within a day Stripe knows our idempotency keys, and a repeat gets the objects of the first try.
-//! Later the invoice is looked up by the id in its metadata, and only where there is none are the
-//! calls made again, under new keys. A draft that was left behind is never charged.
+//! Later, and where Stripe repeats a failure of its own under a key, the invoice is looked up by
+//! the id in its metadata, and only where there is none are the calls made again, under new keys. A
+//! draft that was left behind is never charged.
 
 use bitflow_domain::billing::item::Lines;
 use bitflow_domain::billing::month::Month;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
 use bitflow_stripe::api::{Client, NewInvoice, NewItem};
 use bitflow_stripe::error::StripeError;
-use bitflow_stripe::object::Invoice as Told;
+use bitflow_stripe::object::{Invoice as Told, Line};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-/// Stripe keeps an idempotency key at least 24 h. After less than that we look first.
+/// Stripe keeps an idempotency key at least 24 h. After a little less we look first.
 const KEY_IS_TRUSTED_FOR: SignedDuration = SignedDuration::from_hours(23);
 
 /// An invoice to be.
@@ -34,6 +37,35 @@ pub(crate) fn age(started_at: Timestamp, now: Timestamp) -> i64 {
     waited / KEY_IS_TRUSTED_FOR.as_secs()
 }
 
+/// Keys of one call: as many as failures of Stripe's that it repeats under them.
+const MOST_KEYS: u32 = 5;
+
+/// Calls `make` with a part of its idempotency keys: the same on every try, another where Stripe
+/// repeats a failure under the keys before, or has forgotten them. Before each but the very first,
+/// `find` looks whether it was made all the same.
+pub(crate) async fn once<'a, T>(
+    age: i64,
+    find: impl Fn() -> BoxFuture<'a, Result<Option<T>, StripeError>>,
+    make: impl Fn(String) -> BoxFuture<'a, Result<T, StripeError>>,
+) -> Result<T, StripeError> {
+    let mut failures = 0;
+    loop {
+        if (age > 0 || failures > 0)
+            && let Some(found) = find().await?
+        {
+            return Ok(found);
+        }
+        let keys = match failures {
+            0 => age.to_string(),
+            more => format!("{age}.{more}"),
+        };
+        match make(keys).await {
+            Err(error) if error.is_stored_failure() && failures < MOST_KEYS => failures += 1,
+            made => return made,
+        }
+    }
+}
+
 /// The open invoice at Stripe. The first try began at `started_at`.
 pub(crate) async fn issue(
     stripe: &Client,
@@ -41,19 +73,38 @@ pub(crate) async fn issue(
     started_at: Timestamp,
     now: Timestamp,
 ) -> Result<Told, StripeError> {
-    let age = age(started_at, now);
-    let id = draft.id.to_string();
-    if age > 0 {
-        let found = stripe.reads().find_invoice(draft.customer, &id, started_at);
-        if let Some(found) = found.await? {
-            return Ok(found);
-        }
-    }
-    let key = |call: &str| format!("invoice:{id}:{call}:{age}");
+    let id = &*draft.id.to_string();
+    let find = || {
+        let reads = stripe.reads();
+        reads.find_invoice(draft.customer, id, started_at).boxed()
+    };
+    let make = |keys: String| async move { make(stripe, draft, id, &keys).await }.boxed();
+    let mut told = once(age(started_at, now), find, make).await?;
+    // Stripe tells the first ten.
+    told.lines = draft
+        .lines
+        .items()
+        .iter()
+        .map(|item| Line {
+            description: Some(item.description.clone()),
+            amount: item.amount,
+            period: None,
+        })
+        .collect();
+    Ok(told)
+}
+
+async fn make(
+    stripe: &Client,
+    draft: &Draft<'_>,
+    id: &str,
+    keys: &str,
+) -> Result<Told, StripeError> {
+    let key = |call: &str| format!("invoice:{id}:{call}:{keys}");
     let university_id = draft.university_id.to_string();
     let mut metadata = vec![
         ("university_id", university_id.as_str()),
-        ("invoice_id", id.as_str()),
+        ("invoice_id", id),
     ];
     let of = draft
         .of

@@ -1,6 +1,8 @@
 //! The books: the tables of billing, and how an invoice of Stripe's is written into them. Webhooks,
 //! the monthly run and admins all come this way.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus, News, NewsKind};
 use bitflow_domain::billing::item::Item;
@@ -72,6 +74,31 @@ pub enum Outcome {
 pub(crate) enum Tried {
     Done(Outcome),
     Again,
+}
+
+/// The rows of a job's run: one that fails does not keep the others from their turn.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    changed: usize,
+    failed: Option<PortalError>,
+}
+
+impl Rows {
+    /// Whether a row was changed, or why not.
+    pub(crate) fn add(&mut self, row: Result<bool, PortalError>) {
+        match row {
+            Ok(changed) => self.changed += usize::from(changed),
+            Err(error) => {
+                tracing::warn!(target: "bitflow", %error, "a row is left for the next run");
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    /// How many were changed; the last failure, if there was any.
+    pub(crate) fn finish(self) -> Result<usize, PortalError> {
+        self.failed.map_or(Ok(self.changed), Err)
+    }
 }
 
 /// Tries a change again while somebody else is faster; three times at most.
@@ -163,6 +190,12 @@ impl Ledger {
                 },
             ) => Ok(Tried::Done(Outcome::Repeated)),
             Err(CommitError::Conflict { .. }) => Ok(Tried::Again),
+            Err(CommitError::Contended) => {
+                // Another transaction is at the same rows: it takes milliseconds.
+                let pause = rand::random_range(20..=60);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                Ok(Tried::Again)
+            }
             Err(error) => Err(commit(operation)(error)),
         }
     }

@@ -7,7 +7,7 @@ pub mod details;
 pub mod due;
 pub mod expiry;
 #[cfg(feature = "stripe-api")]
-mod issue;
+pub(crate) mod issue;
 pub mod ledger;
 #[cfg(feature = "stripe-api")]
 pub mod monthly;

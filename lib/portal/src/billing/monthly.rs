@@ -13,7 +13,7 @@ use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
 use bitflow_store::idempotency::{Begun, IdempotencyKeys};
 use bitflow_store::transaction::Transaction;
 use bitflow_stripe::object::Invoice as Told;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::due::InvoiceDue;
 use super::issue::{Draft, issue};
@@ -26,6 +26,9 @@ const OPERATION: &str = "bill month";
 
 /// Most months that one message makes up for; the next run does the rest.
 const MOST_MONTHS: usize = 6;
+
+/// Stripe's own invoices older than this are history, and not told of any more.
+const RECENT: SignedDuration = SignedDuration::from_hours(62 * 24);
 
 /// Bills subscriptions.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl MonthlyBilling {
                     match made.await? {
                         Billed::Yes => billed += 1,
                         Billed::Again => {}
-                        Billed::NoMore => return Ok(billed),
+                        Billed::NoMore => self.end(&subscription, &context, now).await?,
                     }
                 }
             }
@@ -171,7 +174,7 @@ impl MonthlyBilling {
             })
     }
 
-    /// The end of a plan that was cancelled for the end of its period.
+    /// The end of a plan: it was cancelled for the end of its period, or its university is deleted.
     async fn end(
         &self,
         subscription: &Subscription,
@@ -204,16 +207,15 @@ impl MonthlyBilling {
         now: Timestamp,
     ) -> Result<usize, PortalError> {
         let reads = self.customers.stripe.reads();
+        let operation = OPERATION;
+        let failed = |source| PortalError::Stripe { operation, source };
         let mut told = reads
-            .invoices_of_subscription(stripe_subscription_id)
+            .invoices_of_subscription(stripe_subscription_id, now - RECENT)
             .await
-            .map_err(|source| PortalError::Stripe {
-                operation: OPERATION,
-                source,
-            })?;
+            .map_err(failed)?;
         told.reverse();
         let mut adopted = 0;
-        for invoice in &told {
+        for invoice in told {
             let (kind, at) = match invoice.status.as_deref() {
                 Some("open") => (NewsKind::Finalized, invoice.created),
                 Some("paid") => (NewsKind::Paid, invoice.paid_at.unwrap_or(invoice.created)),
@@ -223,7 +225,10 @@ impl MonthlyBilling {
                 _ => continue,
             };
             let when = (context, now);
-            let heard = self.ledger.hear(OPERATION, invoice, (kind, at), None, when);
+            let invoice = reads.with_all_lines(invoice).await.map_err(failed)?;
+            let heard = self
+                .ledger
+                .hear(OPERATION, &invoice, (kind, at), None, when);
             adopted += usize::from(heard.await? == Outcome::Applied);
         }
         Ok(adopted)
@@ -234,7 +239,7 @@ enum Billed {
     Yes,
     /// Somebody was faster: look again.
     Again,
-    /// There is nobody to bill.
+    /// There is nobody to bill: the plan is over.
     NoMore,
 }
 

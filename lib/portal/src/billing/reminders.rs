@@ -9,7 +9,7 @@ use bitflow_store::transaction::Transaction;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
-use super::ledger::{Ledger, Outcome, Tried, persist};
+use super::ledger::{Ledger, Outcome, Rows, Tried, persist};
 use crate::error::{PortalError, load};
 
 const OPERATION: &str = "send payment reminders";
@@ -35,7 +35,7 @@ impl Reminders {
             correlation_id: CorrelationId::new(format!("reminders-{scheduled_at}")),
         };
         let due_by = self.steps.due_before(scheduled_at);
-        let mut reminded = 0;
+        let mut rows = Rows::default();
         let unpaid = InvoiceStatus::ALL
             .into_iter()
             .filter(|it| it.awaits_payment());
@@ -51,10 +51,8 @@ impl Reminders {
                     source,
                 })?;
                 for invoice in &overdue.data {
-                    if self.steps.due(invoice, scheduled_at).is_some()
-                        && self.remind(invoice, &context, scheduled_at).await?
-                    {
-                        reminded += 1;
+                    if self.steps.due(invoice, scheduled_at).is_some() {
+                        rows.add(self.remind(invoice, &context, scheduled_at).await);
                     }
                 }
                 page.cursor = overdue.next_cursor;
@@ -63,7 +61,7 @@ impl Reminders {
                 }
             }
         }
-        Ok(reminded)
+        rows.finish()
     }
 
     /// Reminds of an invoice as it is now: the list may be a moment old.

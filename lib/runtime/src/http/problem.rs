@@ -47,6 +47,17 @@ impl Problem {
         }
     }
 
+    /// 503: it was not done in time, or not done at all.
+    pub(crate) fn busy() -> Self {
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Something this needs is slow; try again in a moment.",
+            )
+        }
+    }
+
     /// 404 for the thing of this kind, e.g. `university`.
     pub fn missing(kind: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("There is no such {kind}."))

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request};
@@ -20,6 +20,10 @@ use super::problem::Problem;
 use crate::config::{Config, Variable};
 use crate::log::chain;
 use crate::start::start;
+
+/// How long a request may take: less than the 30 s after which API Gateway gives up on it, so that
+/// the client is told by us, and how to go on. Whoever repeats it under its key completes it.
+const DEADLINE: Duration = Duration::from_secs(25);
 
 /// Runs a function behind the HTTP API.
 pub fn run<C: Send + Sync + 'static>(
@@ -92,7 +96,11 @@ async fn around(request: Request, next: Next) -> Response {
         route = route.as_deref().unwrap_or("none"),
     );
     async move {
-        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let answered = match tokio::time::timeout(DEADLINE, answered).await {
+            Ok(answered) => answered,
+            Err(_) => Ok(Problem::busy().into_response()),
+        };
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!(target: "bitflow", "the handler panicked");
             Problem::new(
@@ -168,7 +176,8 @@ mod tests {
                 "/broken",
                 get(async || Err::<(), _>(Problem::from(Inside(Class::Broken)))),
             )
-            .route("/panic", get(async || -> () { panic!("as told") }));
+            .route("/panic", get(async || -> () { panic!("as told") }))
+            .route("/slow", get(std::future::pending::<()>));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = with_conventions(routes).oneshot(request).await.unwrap();
         assert_eq!(response.status().as_u16(), status);
@@ -185,6 +194,11 @@ mod tests {
         for (key, value) in expect.as_object().unwrap() {
             assert_eq!(&body[key], value, "{key} in {body}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_answered_in_time_is_503() {
+        check("/slow", 503, json!({ "title": "Service Unavailable" })).await;
     }
 
     #[tokio::test]

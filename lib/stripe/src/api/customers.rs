@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// The customer with our `university_id` in its metadata. Stripe's search lags by up to a
-    /// minute. <https://docs.stripe.com/api/customers/search>
+    /// minute, so that one may be found which was deleted just now: that is none. <https://docs.stripe.com/api/customers/search>
     pub async fn find_customer(
         &self,
         university_id: &str,
@@ -42,6 +42,10 @@ impl Client {
         let found: List<Customer> = self
             .send(&SearchCustomer::new(query).limit(1), None)
             .await?;
-        Ok(found.data.into_iter().next())
+        let Some(found) = found.data.into_iter().next() else {
+            return Ok(None);
+        };
+        let now = self.reads().customer(&found.id).await?;
+        Ok((!now.deleted).then_some(now))
     }
 }

@@ -1,7 +1,7 @@
 //! Webhooks: signed, tried again after growing gaps, in no promised order.
 //! <https://docs.stripe.com/webhooks>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Inner {
     pending: Mutex<BTreeMap<String, Option<Timestamp>>>,
     held: Mutex<Option<Vec<Value>>>,
     disturber: Mutex<Option<Disturber>>,
+    /// The types that the endpoint is registered for; none: all.
+    enabled: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl Deliveries {
@@ -52,6 +54,7 @@ impl Deliveries {
             pending: Mutex::default(),
             held: Mutex::default(),
             disturber: Mutex::default(),
+            enabled: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -61,6 +64,12 @@ impl Deliveries {
 
     /// Delivers an event, or keeps it back while deliveries are held.
     pub(super) fn deliver(&self, event: Value, shape: Shape) {
+        if !self
+            .inner
+            .is_enabled(event["type"].as_str().unwrap_or_default())
+        {
+            return;
+        }
         if let Some(held) = self.inner.held.lock().expect("no holder panics").as_mut() {
             held.push(event);
             return;
@@ -90,6 +99,10 @@ impl Deliveries {
             }
             inner.done(&id);
         });
+    }
+
+    pub(super) fn enable(&self, types: BTreeSet<String>) {
+        *self.inner.enabled.lock().expect("no holder panics") = Some(types);
     }
 
     pub(super) fn disturb(&self, how: Disturbance) {
@@ -151,6 +164,11 @@ impl Deliveries {
 }
 
 impl Inner {
+    fn is_enabled(&self, kind: &str) -> bool {
+        let enabled = self.enabled.lock().expect("no holder panics");
+        enabled.as_ref().is_none_or(|types| types.contains(kind))
+    }
+
     /// Waits until those that are to come first have come.
     async fn wait(&self, id: &str, behind: Behind) {
         let clock = &self.settings.clock;

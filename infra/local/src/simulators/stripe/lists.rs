@@ -58,6 +58,35 @@ pub(super) fn subscriptions(state: &State, mut params: Params) -> Result<Value, 
     narrowed(state, "subscription", url, params, &filters, keep)
 }
 
+/// `GET /v1/invoices/{id}/lines`. <https://docs.stripe.com/api/invoice-line-item/retrieve>
+pub(super) fn invoice_lines(
+    state: &State,
+    id: &str,
+    mut params: Params,
+) -> Result<Value, ApiError> {
+    let invoice = state.find("invoice", id, None)?;
+    let limit = limit(&mut params)?;
+    let after = params.text("starting_after");
+    params.finish()?;
+    let all = invoice["lines"]["data"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let start = match &after {
+        None => 0,
+        Some(after) => {
+            let at = all.iter().position(|line| line["id"] == **after);
+            at.ok_or_else(|| ApiError::no_such("line_item", after, Some("starting_after")))? + 1
+        }
+    };
+    let data: Vec<&Value> = all.iter().skip(start).take(limit).collect();
+    Ok(json!({
+        "object": "list",
+        "url": format!("/v1/invoices/{id}/lines"),
+        "has_more": start + data.len() < all.len(),
+        "data": data,
+    }))
+}
+
 /// `GET /v1/invoice_payments`: by invoice, or by what paid.
 /// <https://docs.stripe.com/api/invoice-payment/list>
 pub(super) fn invoice_payments(state: &State, mut params: Params) -> Result<Value, ApiError> {
@@ -91,15 +120,7 @@ fn narrowed(
     filters: &[&str],
     keep: impl Fn(&Value) -> bool,
 ) -> Result<Value, ApiError> {
-    let limit = params.integer("limit")?.unwrap_or(10);
-    if !(1..=100).contains(&limit) {
-        return Err(ApiError::coded(
-            "parameter_invalid_integer",
-            Some("limit"),
-            "limit must be from 1 to 100",
-        ));
-    }
-    let limit = usize::try_from(limit).unwrap_or(10);
+    let limit = limit(&mut params)?;
     let created = params.range("created")?;
     let after = params.text("starting_after");
     let mut wanted = Vec::new();
@@ -144,6 +165,19 @@ fn narrowed(
     let has_more = found.len() > limit;
     found.truncate(limit);
     Ok(json!({ "object": "list", "url": url, "has_more": has_more, "data": found }))
+}
+
+/// How many are wanted; ten by default.
+fn limit(params: &mut Params) -> Result<usize, ApiError> {
+    let limit = params.integer("limit")?.unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Err(ApiError::coded(
+            "parameter_invalid_integer",
+            Some("limit"),
+            "limit must be from 1 to 100",
+        ));
+    }
+    Ok(usize::try_from(limit).unwrap_or(10))
 }
 
 /// A parameter that may be there, and is then one of these.

@@ -148,6 +148,14 @@ impl StripeSim {
         self.lock().webhook_shape = shape;
     }
 
+    /// From now on only events of these types are delivered, as to an endpoint that is registered for
+    /// them; before that all are.
+    /// <https://docs.stripe.com/api/webhook_endpoints/create#create_webhook_endpoint-enabled_events>
+    pub fn enable_events(&self, types: &[&str]) {
+        let types = types.iter().map(|kind| (*kind).to_owned());
+        self.inner.deliveries.enable(types.collect());
+    }
+
     /// From now on events are kept back until [`release`](Self::release).
     pub fn hold_deliveries(&self) {
         self.inner.deliveries.hold();

@@ -52,6 +52,7 @@ fn read(state: &State, segments: &[&str], params: Params) -> Result<Value, ApiEr
         ["prices"] => page("price", "/v1/prices", &["product"], params),
         ["subscriptions"] => lists::subscriptions(state, params),
         ["invoices"] => lists::invoices(state, params),
+        ["invoices", id, "lines"] => lists::invoice_lines(state, id, params),
         ["invoiceitems"] => {
             let filters = ["customer", "invoice"];
             page("invoiceitem", "/v1/invoiceitems", &filters, params)

@@ -52,6 +52,11 @@ impl Shape {
                 }
                 let kind = kind.unwrap_or_default().to_owned();
                 let only_older = map.remove("_older");
+                if kind == "invoice"
+                    && let Some(lines) = map.get_mut("lines")
+                {
+                    first_lines(lines);
+                }
                 map.values_mut().for_each(|value| self.convert(value));
                 if self == Self::Older {
                     if let Some(Value::Object(only_older)) = only_older {
@@ -91,6 +96,16 @@ impl Shape {
             );
         }
         data.insert("object".to_owned(), after);
+    }
+}
+
+/// An invoice shows its first ten lines.
+/// <https://docs.stripe.com/api/invoice-line-item/retrieve>
+fn first_lines(lines: &mut Value) {
+    if let Some(data) = lines["data"].as_array_mut() {
+        let has_more = data.len() > 10;
+        data.truncate(10);
+        lines["has_more"] = has_more.into();
     }
 }
 
