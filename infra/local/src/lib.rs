@@ -15,6 +15,7 @@ pub mod progress;
 pub mod remote;
 pub mod samples;
 pub mod scheduler;
+pub mod simulate;
 pub mod simulators;
 pub mod stack;
 pub mod storage;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitflow_local::stack::{Info, Ports, Settings, Stack, StartError};
-use bitflow_local::{demo, functions, remote};
+use bitflow_local::{demo, functions, remote, simulate};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,16 +90,34 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         at: Timestamp,
     },
+    /// Lives a year of billing on a stack of its own, with processes that die and vendors that
+    /// fail, and then checks the books.
+    Simulate {
+        /// How many universities are onboarded.
+        #[arg(long, default_value_t = 200)]
+        universities: u32,
+        /// How many months they are billed.
+        #[arg(long, default_value_t = 12)]
+        months: u32,
+        /// Decides everything that is random.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A simulation breaks things on purpose, and is warned of each.
+    let level = match cli.command {
+        Some(Command::Simulate { .. }) => "error",
+        _ => "warn",
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("warn"))
+        .with_env_filter(EnvFilter::new(level))
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    let cli = Cli::parse();
     let data = cli
         .up
         .data
@@ -112,6 +130,18 @@ async fn main() -> ExitCode {
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
         Some(Command::Sample { event }) => remote::print_sample(&data, &event),
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
+        Some(Command::Simulate {
+            universities,
+            months,
+            seed,
+        }) => {
+            let settings = simulate::Settings {
+                universities,
+                months,
+                seed,
+            };
+            live(&settings).await
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -223,6 +253,16 @@ async fn tour(data: PathBuf) -> Result<(), String> {
     let toured = demo::run(stack.info()).await;
     let stopped = stack.shutdown().await.map_err(|error| error.to_string());
     toured.and(stopped)
+}
+
+async fn live(settings: &simulate::Settings) -> Result<(), String> {
+    let report = simulate::run(settings).await?;
+    println!("{report}");
+    if report.differences.is_empty() {
+        Ok(())
+    } else {
+        Err("the books do not hold".to_owned())
+    }
 }
 
 /// An error and what it follows from, in one line each.

@@ -10,11 +10,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::aws::Identity;
 use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
-use crate::aws::endpoint::{self, Services};
+use crate::aws::endpoint::{self, Calls, Services};
 use crate::aws::eventbridge::{EventBridge, PatternError};
 use crate::aws::s3::{self, S3Error};
 use crate::aws::sqs::Sqs;
@@ -204,10 +205,13 @@ pub struct Stack {
     pub portal: PortalSim,
     /// Pusher.
     pub pusher: PusherSim,
+    /// What was asked of AWS.
+    pub calls: Calls,
     issuer: Issuer,
     clock: Clock,
     progress: Progress,
-    sources: Sources,
+    /// What polls queues and streams.
+    pub sources: Sources,
     servers: Vec<JoinHandle<()>>,
     _scratch: Option<TempDir>,
 }
@@ -337,12 +341,14 @@ impl Stack {
         })
         .await
         .map_err(open("the Runtime API"))?;
+        let calls = Calls::default();
         let services = Services {
             dynamodb: dynamodb.clone(),
             sqs: sqs.clone(),
             eventbridge,
             s3: s3::open(&model.buckets, &files, &identity)?,
             http: reqwest::Client::new(),
+            calls: calls.clone(),
         };
         let host = api_url.trim_start_matches("http://").to_owned();
         let http_api = HttpApi::new(&model, issuer.clone(), lambda.clone(), clock.clone(), host);
@@ -413,6 +419,7 @@ impl Stack {
             sendgrid,
             portal,
             pusher,
+            calls,
             issuer,
             clock,
             progress,
@@ -472,6 +479,11 @@ impl Stack {
         let mut changes = self.progress.subscribe();
         loop {
             changes.borrow_and_update();
+            // Mostly something runs; to ask every part each time would take longer than the work.
+            if self.lambda.is_running() {
+                self.changed(&mut changes).await?;
+                continue;
+            }
             let pending = self.pending();
             if pending.is_empty() {
                 // One part may have handed work to another between the two looks.
@@ -488,14 +500,14 @@ impl Stack {
             if let Some(Some(next)) = later.min_by_key(|at| *at) {
                 self.clock.advance_to(next + SignedDuration::from_millis(1));
             }
-            let patience = Duration::from_secs(30);
-            if tokio::time::timeout(patience, changes.changed())
-                .await
-                .is_err()
-            {
-                return Err(pending);
-            }
+            self.changed(&mut changes).await?;
         }
+    }
+
+    /// Waits for a change, with half a minute's patience.
+    async fn changed(&self, changes: &mut watch::Receiver<u64>) -> Result<(), Vec<Pending>> {
+        let changed = tokio::time::timeout(Duration::from_secs(30), changes.changed()).await;
+        changed.map(drop).map_err(|_| self.pending())
     }
 
     /// Keeps the state of every part.
@@ -506,7 +518,7 @@ impl Stack {
     }
 
     /// Sees every change of the stack.
-    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()
     }
 

@@ -350,13 +350,13 @@ async fn what_cannot_be_billed_names_its_field() {
 /// Deletes a university as its row will be.
 async fn delete(stack: &TestStack, id: UniversityId) {
     let universities = Universities::new(&stack.dynamo(), stack.name("universities"));
-    let mut university = universities.get(id).await.unwrap().unwrap();
+    let mut university = universities.get(id).await.expect("read").expect("there");
     let loaded = university.version;
     university.status = UniversityStatus::Deleted;
     university.version = loaded.next();
     let mut transaction = Transaction::new(&stack.dynamo());
     universities.replace(&mut transaction, &university, loaded);
-    transaction.commit().await.unwrap();
+    transaction.commit().await.expect("stored");
 }
 
 #[tokio::test]

@@ -163,6 +163,8 @@ struct Record {
     cancel_at_period_end: bool,
     reported_at: Stored,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Stored>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     warned_of: Option<Stored>,
     version: Version,
     created_at: Stored,
@@ -208,6 +210,7 @@ impl Record {
             current_period_end: Stored(terms.current_period_end),
             cancel_at_period_end: terms.cancel_at_period_end,
             reported_at: Stored(subscription.reported_at),
+            ends_at: subscription.ends_at.map(Stored),
             warned_of: subscription.warned_of.map(Stored),
             version: subscription.version,
             created_at: Stored(subscription.created_at),
@@ -245,6 +248,7 @@ impl Record {
                 cancel_at_period_end: self.cancel_at_period_end,
             },
             reported_at: self.reported_at.0,
+            ends_at: self.ends_at.map(|at| at.0),
             warned_of: self.warned_of.map(|at| at.0),
             version: self.version,
             created_at: self.created_at.0,

@@ -127,9 +127,10 @@ impl Transport {
         let replayed = headers
             .get("idempotent-replayed")
             .is_some_and(|value| value == "true");
-        let retry = match replayed {
-            true => Retry::No,
-            false => Retry::of(status, &headers),
+        let retry = if replayed {
+            Retry::No
+        } else {
+            Retry::of(status, &headers)
         };
         Err((
             StripeError::refused(operation, status.as_u16(), &body, replayed),

@@ -1,5 +1,8 @@
 //! The one AWS endpoint: who is meant is told by `X-Amz-Target`, by the path, or else it is S3.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -26,6 +29,28 @@ pub struct Services {
     pub s3: S3Service,
     /// Forwards to dynoxide.
     pub http: reqwest::Client,
+    /// Counts what is asked for.
+    pub calls: Calls,
+}
+
+/// How often each operation was called; a cheap handle. S3 is not counted.
+#[derive(Debug, Clone, Default)]
+pub struct Calls {
+    counts: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl Calls {
+    /// So far, by `<service>.<operation>`, e.g. `DynamoDB.Query`.
+    pub fn so_far(&self) -> BTreeMap<String, u64> {
+        self.counts.lock().expect("no holder panics").clone()
+    }
+
+    fn count(&self, service: &str, operation: &str) {
+        // `DynamoDB_20120810` and so on.
+        let service = service.split('_').next().unwrap_or(service);
+        let mut counts = self.counts.lock().expect("no holder panics");
+        *counts.entry(format!("{service}.{operation}")).or_default() += 1;
+    }
 }
 
 /// The endpoint's routes; `lambda` serves `/2015-03-31/functions/…`.
@@ -105,6 +130,7 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
     let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else {
         return s3(services.s3, request).await;
     };
+    services.calls.count(service, operation);
     let (service, operation) = (service.to_owned(), operation.to_owned());
     let headers = request.headers().clone();
     let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
@@ -150,6 +176,7 @@ async fn dynamodb(
         let error = ServiceError::new("InternalServerError", "simulated").into_response();
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, error);
     }
+    let _writing = services.dynamodb.begins(operation, &body);
     let mut forwarded = services.http.post(services.dynamodb.url()).body(body);
     for (name, value) in &headers {
         if !matches!(*name, header::HOST | header::CONTENT_LENGTH) {
@@ -163,7 +190,6 @@ async fn dynamodb(
     };
     match answered.await {
         Ok((status, mut headers, body)) => {
-            services.dynamodb.served(operation);
             headers.remove(header::TRANSFER_ENCODING);
             (status, headers, body).into_response()
         }

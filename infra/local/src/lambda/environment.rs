@@ -27,6 +27,7 @@ pub(super) struct Environment {
     pub(super) id: String,
     pub(super) binary: String,
     pub(super) arn: String,
+    process_id: Option<u32>,
     work: mpsc::UnboundedSender<Work>,
     pub(super) waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Work>>,
     answer: Mutex<Option<(String, oneshot::Sender<Ended>)>>,
@@ -97,6 +98,7 @@ impl Environment {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let process_id = child.id();
         let tail = Arc::new(Mutex::new(String::new()));
         let file = settings
             .log_folder
@@ -124,6 +126,7 @@ impl Environment {
                 "arn:aws:lambda:{}:{}:function:{}",
                 identity.region, identity.account, function.name
             ),
+            process_id,
             work,
             waiting: tokio::sync::Mutex::new(waiting),
             answer: Mutex::new(None),
@@ -146,6 +149,15 @@ impl Environment {
 
     pub(super) fn is_alive(&self) -> bool {
         !*self.exited.borrow()
+    }
+
+    /// The most memory that the process had in use so far, KiB; known on Linux only.
+    pub(super) fn peak_memory_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id?)).ok()?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        peak.split_whitespace().next()?.parse().ok()
     }
 
     /// Gives the process one invocation, and waits for how it ends.

@@ -309,6 +309,12 @@ impl Lambda {
         })
     }
 
+    /// Whether any function runs: the quick answer where [`pending`](Self::pending) says which.
+    pub fn is_running(&self) -> bool {
+        let mut hosts = self.inner.hosts.values();
+        hosts.any(|host| host.in_flight.load(Ordering::SeqCst) > 0)
+    }
+
     /// Invocations under way.
     pub fn pending(&self) -> Vec<Pending> {
         let running = self.inner.hosts.iter().filter_map(|(name, host)| {
@@ -334,6 +340,14 @@ impl Lambda {
             self.inner.environments.remove(&environment);
         }
         Ok(())
+    }
+
+    /// The most memory that any living process of a function had in use so far, KiB; known on Linux
+    /// only.
+    pub fn peak_memory_kib(&self, name: &str) -> Option<u64> {
+        let binary = &self.host(name).ok()?.function.binary;
+        let living = self.inner.environments.of(binary);
+        living.iter().filter_map(|it| it.peak_memory_kib()).max()
     }
 
     /// The last lines that a function logged, all of its processes together.

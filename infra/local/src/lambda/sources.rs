@@ -4,11 +4,13 @@
 mod sqs;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use quamina::Quamina;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::aws::dynamodb::DynamoDb;
@@ -26,6 +28,7 @@ use stream::StreamPoller;
 pub struct Sources {
     streams: Vec<Arc<StreamPoller>>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    paused: Arc<watch::Sender<BTreeSet<String>>>,
 }
 
 /// What the pollers read from and report to.
@@ -72,6 +75,7 @@ pub fn start(
     storage: impl Fn(&str) -> Storage,
 ) -> Result<Sources, SourceError> {
     let (mut streams, mut tasks) = (Vec::new(), Vec::new());
+    let paused = Arc::new(watch::Sender::default());
     for function in &model.functions {
         let name = &function.binary;
         let filter = |patterns: &[String]| {
@@ -84,7 +88,7 @@ pub fn start(
             match trigger {
                 Trigger::Sqs(source) => {
                     let filter = filter(&source.filters)?;
-                    tasks.extend(sqs::start(name, source, filter, feeds));
+                    tasks.extend(sqs::start(name, source, filter, feeds, &paused));
                 }
                 Trigger::Stream(source) => {
                     let filter = filter(&source.filters)?;
@@ -106,6 +110,7 @@ pub fn start(
     Ok(Sources {
         streams,
         tasks: Arc::new(Mutex::new(tasks)),
+        paused,
     })
 }
 
@@ -116,6 +121,20 @@ impl Sources {
             .iter()
             .filter_map(|stream| stream.pending())
             .collect()
+    }
+
+    /// Polls the queues of a function no more, until [`resume`](Self::resume).
+    pub fn pause(&self, function: &str) {
+        self.paused.send_modify(|paused| {
+            paused.insert(function.to_owned());
+        });
+    }
+
+    /// Polls them again.
+    pub fn resume(&self, function: &str) {
+        self.paused.send_modify(|paused| {
+            paused.remove(function);
+        });
     }
 
     /// Stops polling.

@@ -25,6 +25,9 @@ pub struct Subscription {
     pub terms: Terms,
     /// The `created` second of the newest report that is in `terms`.
     pub reported_at: Timestamp,
+    /// When a manual plan that was cancelled for the end of its period is over: with the month in
+    /// which that was asked for, even where the monthly run is behind.
+    pub ends_at: Option<Timestamp>,
     /// The end of the period whose expiry was warned of.
     pub warned_of: Option<Timestamp>,
     /// Counts its writes.
@@ -151,6 +154,7 @@ impl Subscription {
                 cancel_at_period_end: false,
             },
             reported_at: now,
+            ends_at: None,
             warned_of: None,
             version: Version::FIRST,
             created_at: now,
@@ -199,12 +203,18 @@ impl Subscription {
         match &self.billing {
             Billing::Stripe { .. } => Step::Idle,
             Billing::Manual(_) if !due => Step::Idle,
-            Billing::Manual(_) if self.terms.cancel_at_period_end => Step::End,
+            Billing::Manual(_) if self.is_over_before(month) => Step::End,
             Billing::Manual(plan) => Step::Bill {
                 month,
                 plan: plan.clone(),
             },
         }
+    }
+
+    /// It was cancelled, and ends with the month before.
+    fn is_over_before(&self, month: Month) -> bool {
+        let begins = month.period().start;
+        self.terms.cancel_at_period_end && self.ends_at.is_none_or(|end| end <= begins)
     }
 
     /// The manual plan once `month` is billed.
@@ -236,7 +246,10 @@ impl Subscription {
             cancel_at_period_end: at_period_end,
             ..self.terms.clone()
         };
-        Decision::Apply(self.with_terms(terms, now))
+        Decision::Apply(Self {
+            ends_at: at_period_end.then(|| Month::containing(now).period().end),
+            ..self.with_terms(terms, now)
+        })
     }
 
     /// The subscription once its end within `ahead` was warned of; `None` where it goes on, ends
@@ -306,6 +319,7 @@ mod tests {
             },
             terms: terms(status),
             reported_at: Timestamp::from_second(at).unwrap(),
+            ends_at: None,
             warned_of: None,
             version: Version::FIRST,
             created_at: Timestamp::UNIX_EPOCH,
@@ -420,6 +434,20 @@ mod tests {
             ending.cancelled(true, now),
             Decision::Ignore(Ignored::AlreadyApplied)
         );
+    }
+
+    #[test]
+    fn what_had_begun_before_it_was_cancelled_is_billed() {
+        let behind = manual("2025-11-23T10:00:00Z");
+        let asked = time("2026-01-05T00:00:00Z");
+        let Decision::Apply(ending) = behind.cancelled(true, asked) else {
+            panic!("cancelled");
+        };
+        assert_eq!(months(ending.clone(), &["2026-03"]), ["2025-12", "2026-01"]);
+        let billed = ending
+            .billed("2025-12".parse().unwrap(), asked)
+            .billed("2026-01".parse().unwrap(), asked);
+        assert_eq!(billed.next_step("2026-02".parse().unwrap()), Step::End);
     }
 
     #[test]

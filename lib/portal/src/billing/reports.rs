@@ -50,6 +50,7 @@ pub(crate) fn new_subscription(
         },
         terms,
         reported_at,
+        ends_at: None,
         warned_of: None,
         version: Version::FIRST,
         created_at: now,

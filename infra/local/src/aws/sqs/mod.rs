@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::aws::Identity;
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ pub struct Sqs {
 #[derive(Debug)]
 struct Inner {
     queues: Mutex<BTreeMap<String, Queue>>,
+    /// Told when there may be a message to receive, by queue: so that each wakes its own pollers.
+    news: BTreeMap<String, watch::Sender<()>>,
     identity: Identity,
     clock: Clock,
     progress: Progress,
@@ -69,6 +72,10 @@ impl Sqs {
         storage: Storage,
     ) -> std::io::Result<Self> {
         let mut kept: BTreeMap<String, Vec<Message>> = storage.load()?;
+        let news = queues
+            .iter()
+            .map(|declared| (declared.name.clone(), watch::Sender::default()));
+        let news = news.collect();
         let queues = queues
             .iter()
             .map(|declared| {
@@ -81,6 +88,7 @@ impl Sqs {
             .collect();
         let inner = Inner {
             queues: Mutex::new(queues),
+            news,
             identity,
             clock,
             progress,
@@ -95,7 +103,7 @@ impl Sqs {
     pub fn send(&self, queue: &str, message: NewMessage) -> Result<Message, SqsError> {
         let now = self.inner.clock.now();
         let sent = self.with(queue, |queue| queue.send(message, now))?;
-        self.inner.progress.touch();
+        self.tell(queue);
         sent
     }
 
@@ -109,17 +117,16 @@ impl Sqs {
         wait: Duration,
     ) -> Result<Vec<Message>, SqsError> {
         let deadline = tokio::time::Instant::now() + wait;
+        let unknown = || SqsError::NoQueue(queue.to_owned());
+        let mut news = self.inner.news.get(queue).ok_or_else(unknown)?.subscribe();
         loop {
-            let mut changed = self.inner.progress.subscribe();
+            news.borrow_and_update();
             let now = self.inner.clock.now();
             let (received, dead) =
                 self.with(queue, |queue| queue.receive(most, visibility, now))?;
-            let buried = !dead.is_empty();
             for (target, message) in dead {
                 self.with(&target, |queue| queue.take_in(message, now))?;
-            }
-            if buried {
-                self.inner.progress.touch();
+                self.tell(&target);
             }
             if !received.is_empty() || wait.is_zero() {
                 self.inner.progress.touch();
@@ -127,7 +134,7 @@ impl Sqs {
             }
             let next = self.with(queue, |queue| queue.next_change(now))?;
             tokio::select! {
-                _ = changed.changed() => {}
+                _ = news.changed() => {}
                 () = until(&self.inner.clock, next) => {}
                 () = tokio::time::sleep_until(deadline) => return Ok(Vec::new()),
             }
@@ -159,7 +166,7 @@ impl Sqs {
         self.with(queue, |queue| {
             queue.change_visibility(receipt_handle, timeout, now)
         })??;
-        self.inner.progress.touch();
+        self.tell(queue);
         Ok(())
     }
 
@@ -251,6 +258,14 @@ impl Sqs {
             .map(|(name, queue)| (name.clone(), queue.messages().cloned().collect()))
             .collect();
         self.inner.storage.save(&messages)
+    }
+
+    /// There may be a message to receive.
+    fn tell(&self, queue: &str) {
+        if let Some(news) = self.inner.news.get(queue) {
+            news.send_replace(());
+        }
+        self.inner.progress.touch();
     }
 
     fn names(&self) -> Vec<String> {

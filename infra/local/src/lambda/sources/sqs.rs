@@ -1,9 +1,12 @@
 //! SQS queues: batches, partial failures, and visibility left to the queue.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Feeds, Filter, Verdict, verdict};
@@ -21,8 +24,9 @@ pub(super) fn start(
     source: &SqsSource,
     filter: Filter,
     feeds: &Feeds,
+    paused: &watch::Sender<BTreeSet<String>>,
 ) -> Vec<JoinHandle<()>> {
-    let poller = std::sync::Arc::new(Poller {
+    let poller = Arc::new(Poller {
         function: function.to_owned(),
         source: source.clone(),
         filter,
@@ -30,7 +34,7 @@ pub(super) fn start(
     });
     let pollers = source.maximum_concurrency.unwrap_or(POLLERS).min(POLLERS);
     (0..pollers)
-        .map(|_| tokio::spawn(poller.clone().run()))
+        .map(|_| tokio::spawn(poller.clone().run(paused.subscribe())))
         .collect()
 }
 
@@ -42,16 +46,24 @@ struct Poller {
 }
 
 impl Poller {
-    async fn run(self: std::sync::Arc<Self>) {
+    async fn run(self: Arc<Self>, mut paused: watch::Receiver<BTreeSet<String>>) {
         let queue = &self.source.queue;
         loop {
+            let goes = |paused: &BTreeSet<String>| !paused.contains(&self.function);
+            if paused.wait_for(goes).await.is_err() {
+                return;
+            }
             let wait = Duration::from_secs(20);
-            match self
-                .feeds
-                .sqs
-                .receive(queue, self.source.batch_size, None, wait)
-                .await
-            {
+            let batch = self.source.batch_size;
+            let received = tokio::select! {
+                biased;
+                changed = paused.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                received = self.feeds.sqs.receive(queue, batch, None, wait) => received,
+            };
+            match received {
                 Ok(messages) if messages.is_empty() => {}
                 Ok(messages) => {
                     let handles: Vec<_> = messages

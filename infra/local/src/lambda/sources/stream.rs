@@ -23,6 +23,10 @@ pub(super) struct StreamPoller {
     filter: Filter,
     feeds: Feeds,
     position: Mutex<Position>,
+    /// After how many writes the stream was last read to its end.
+    read_after: Mutex<Option<u64>>,
+    /// When a batch that failed is tried again.
+    again_at: Mutex<Option<Timestamp>>,
     storage: Storage,
 }
 
@@ -56,35 +60,44 @@ impl StreamPoller {
             filter,
             feeds,
             position: Mutex::new(position),
+            read_after: Mutex::default(),
+            again_at: Mutex::default(),
             storage,
         })
     }
 
-    /// Records that wait.
+    /// Records that wait, or may.
     pub(super) fn pending(&self) -> Option<Pending> {
-        let after = self.after();
-        let waiting =
-            self.feeds
-                .dynamodb
-                .stream_records(&self.source.table, after.as_deref(), 1000);
-        let count = waiting.map_or(0, |records| records.len());
         let table = &self.source.table;
-        (count > 0).then(|| Pending::Now(format!("stream of {table}: {count} records")))
+        if let Some(at) = *self.again_at.lock().expect("no holder panics") {
+            let what = format!("stream of {table}: a batch to be tried again");
+            return Some(Pending::Later(at, what));
+        }
+        let writes = *self.feeds.dynamodb.writes(table)?.borrow();
+        let read_after = *self.read_after.lock().expect("no holder panics");
+        (read_after != Some(writes.started))
+            .then(|| Pending::Now(format!("stream of {table}: not read to its end")))
     }
 
     pub(super) async fn run(self: Arc<Self>) {
-        let mut changes = self.feeds.dynamodb.changes();
+        let table = &self.source.table;
+        let Some(mut writes) = self.feeds.dynamodb.writes(table) else {
+            tracing::error!(table, "the table has no stream");
+            return;
+        };
         loop {
-            changes.borrow_and_update();
+            let ended = writes.borrow_and_update().ended;
             let after = self.after();
-            let read = self.feeds.dynamodb.stream_records(
-                &self.source.table,
-                after.as_deref(),
-                self.source.batch_size,
-            );
+            let batch = self.source.batch_size;
+            let read = self
+                .feeds
+                .dynamodb
+                .stream_records(table, after.as_deref(), batch);
             match read {
                 Ok(records) if records.is_empty() => {
-                    if changes.changed().await.is_err() {
+                    *self.read_after.lock().expect("no holder panics") = Some(ended);
+                    self.feeds.progress.touch();
+                    if writes.changed().await.is_err() {
                         return;
                     }
                 }
@@ -149,8 +162,10 @@ impl StreamPoller {
                 self.pass_over(&rest, tried + 1, last_error.as_ref());
             } else {
                 let pause = Duration::from_secs(1 << tried.min(6));
-                let now = self.feeds.clock.now();
-                self.feeds.clock.sleep_until(now + pause).await;
+                let again_at = self.feeds.clock.now() + pause;
+                self.wait_until(Some(again_at));
+                self.feeds.clock.sleep_until(again_at).await;
+                self.wait_until(None);
                 batches.push((rest, tried + 1));
             }
         }
@@ -214,6 +229,11 @@ impl StreamPoller {
         if let Err(error) = self.feeds.sqs.send(queue, message) {
             tracing::error!(queue, %error, "the on-failure destination did not take a record");
         }
+    }
+
+    fn wait_until(&self, again_at: Option<Timestamp>) {
+        *self.again_at.lock().expect("no holder panics") = again_at;
+        self.feeds.progress.touch();
     }
 
     fn after(&self) -> Option<String> {
