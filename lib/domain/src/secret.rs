@@ -83,7 +83,10 @@ mod tests {
 
     fn accepted(secrets: &PortalSecrets, at: i64) -> Vec<&str> {
         let at = Timestamp::from_second(at).unwrap();
-        secrets.accepted(at).map(ExposeSecret::expose_secret).collect()
+        secrets
+            .accepted(at)
+            .map(ExposeSecret::expose_secret)
+            .collect()
     }
 
     proptest! {

@@ -428,7 +428,10 @@ mod tests {
             assert_eq!((after.version.get(), after.updated_at), (2, later));
         };
         check(changes(None, None, None), &[]);
-        check(changes(Some("Uppsala"), Some("PORTAL.uu.example"), Some(10)), &[]);
+        check(
+            changes(Some("Uppsala"), Some("PORTAL.uu.example"), Some(10)),
+            &[],
+        );
         check(changes(Some("Lund"), None, Some(10)), &[Name]);
         check(
             changes(Some("Lund"), Some("lu.example"), Some(11)),
@@ -445,7 +448,10 @@ mod tests {
         assert_eq!((gone.version.get(), gone.updated_at), (2, later));
         assert_eq!(gone.deleted(later), None, "it is gone");
         let back = gone.restored(later).unwrap();
-        assert_eq!((back.status, back.version.get()), (UniversityStatus::Active, 3));
+        assert_eq!(
+            (back.status, back.version.get()),
+            (UniversityStatus::Active, 3)
+        );
     }
 
     #[test]

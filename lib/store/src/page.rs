@@ -49,6 +49,16 @@ pub enum ListError {
     Store(#[from] StoreError),
 }
 
+impl ListError {
+    /// The cursor is not one of this list's.
+    pub(crate) fn foreign_cursor() -> Self {
+        Self::Cursor([Violation::new(
+            "cursor",
+            "must be a next_cursor of this same list",
+        )])
+    }
+}
+
 impl Fault for ListError {
     fn class(&self) -> Class {
         match self {
@@ -85,12 +95,7 @@ impl CursorKey<'_> {
     /// A cursor as DynamoDB's `ExclusiveStartKey`. The partition is ours, never the client's, so
     /// that no cursor reaches into another list.
     pub(crate) fn decode(&self, cursor: &str) -> Result<Item, ListError> {
-        let refused = || {
-            ListError::Cursor([Violation::new(
-                "cursor",
-                "must be a next_cursor of this same list",
-            )])
-        };
+        let refused = ListError::foreign_cursor;
         let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let strings: BTreeMap<String, String> =
             serde_json::from_slice(&json).map_err(|_| refused())?;

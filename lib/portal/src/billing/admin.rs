@@ -417,7 +417,7 @@ impl AdminBilling {
     }
 
     /// A university, deleted or not: its bills remain to be seen.
-    async fn known(
+    pub(super) async fn known(
         &self,
         operation: &'static str,
         id: UniversityId,

@@ -62,12 +62,18 @@ fn parse(text: &str) -> Option<IfMatch> {
             None => (false, rest),
         };
         let (tag, after) = quoted.strip_prefix('"')?.split_once('"')?;
-        if !tag.bytes().all(|byte| byte == b'!' || (0x23..=0x7e).contains(&byte)) {
+        if !tag
+            .bytes()
+            .all(|byte| byte == b'!' || (0x23..=0x7e).contains(&byte))
+        {
             return None;
         }
         tags += 1;
         // As we write it, so that "07" is not version 7.
-        let version = tag.parse().ok().filter(|version| of(*version) == of_text(tag));
+        let version = tag
+            .parse()
+            .ok()
+            .filter(|version| of(*version) == of_text(tag));
         versions.extend(version.filter(|_| !weak));
         rest = after.trim_start_matches(SPACE);
         if !rest.is_empty() && !rest.starts_with(',') {
@@ -112,7 +118,16 @@ mod tests {
         }
         check(&["W/\"1\", \"2\""], one_of(&[2])).await;
         for wrong in [
-            "", ",", "1", "\"1", "1\"", "\"1\" \"2\"", "\"1\", *", "w/\"1\"", "\"a b\"", "\"å\"",
+            "",
+            ",",
+            "1",
+            "\"1",
+            "1\"",
+            "\"1\" \"2\"",
+            "\"1\", *",
+            "w/\"1\"",
+            "\"a b\"",
+            "\"å\"",
         ] {
             check(&[wrong], Err(StatusCode::BAD_REQUEST)).await;
         }
