@@ -26,14 +26,6 @@ pub(super) struct Next {
     pub(super) payload: Payload,
 }
 
-/// How a write ended.
-pub(super) enum Written {
-    /// This is stored now.
-    Stored(University),
-    /// The event was committed before, by another try of the same request.
-    Before,
-}
-
 impl Registry {
     /// Changes a university; the new domain is claimed, and the old one freed, in the same
     /// transaction. Where nothing changes, nothing is written.
@@ -117,25 +109,27 @@ impl Registry {
         decide: impl Fn(&University) -> Result<Option<Next>, PortalError>,
     ) -> Result<University, PortalError> {
         match self.write(operation, id, when, decide).await? {
-            Written::Stored(university) => Ok(university),
+            Some(university) => Ok(university),
             // Its event has an id that nobody else draws.
-            Written::Before => self.known(operation, id).await,
+            None => self.known(operation, id).await,
         }
     }
 
     /// Writes what `decide` makes of the university, with its event and what follows for its
-    /// domain. While somebody else is faster it is loaded and decided again, three times at most.
+    /// domain; what is stored then. Nothing where the event was committed before, by another try of
+    /// the same request. While somebody else is faster it is loaded and decided again, three times
+    /// at most.
     pub(super) async fn write(
         &self,
         operation: &'static str,
         id: UniversityId,
         (context, now): (&Context, Timestamp),
         decide: impl Fn(&University) -> Result<Option<Next>, PortalError>,
-    ) -> Result<Written, PortalError> {
+    ) -> Result<Option<University>, PortalError> {
         for _ in 0..3 {
             let stored = self.known(operation, id).await?;
             let Some(next) = decide(&stored)? else {
-                return Ok(Written::Stored(stored));
+                return Ok(Some(stored));
             };
             let university = next.university;
             let aggregate = (id, university.version);
@@ -155,10 +149,10 @@ impl Registry {
             }
             self.outbox.put(&mut transaction, &event);
             match transaction.commit().await {
-                Ok(()) => return Ok(Written::Stored(university)),
+                Ok(()) => return Ok(Some(university)),
                 Err(CommitError::Conflict {
                     entity: Outbox::ENTITY,
-                }) => return Ok(Written::Before),
+                }) => return Ok(None),
                 Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
                 Err(error) => return Err(commit(operation)(error)),
             }

@@ -8,7 +8,7 @@ use bitflow_store::idempotency::Attempt;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::change::{Next, Written};
+use super::change::Next;
 use super::{Registry, active};
 use crate::error::PortalError;
 use crate::fresh;
@@ -58,9 +58,7 @@ impl Registry {
                     .to_owned(),
             )
         };
-        let Written::Stored(university) = written.await? else {
-            return Err(replaced());
-        };
+        let university = written.await?.ok_or_else(replaced)?;
         let secrets = university.portal_secrets;
         Ok(Rotated {
             previous_expires_at: secrets.previous.ok_or_else(replaced)?.expires_at,
