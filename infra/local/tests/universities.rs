@@ -374,9 +374,9 @@ async fn a_secret_rotates_once_for_each_key() {
     let day = SignedDuration::from_hours(24);
     assert_eq!(
         accepted(before + day - SignedDuration::from_secs(1)),
-        [second.clone(), first]
+        [second.as_str(), first.as_str()]
     );
-    assert_eq!(accepted(real_now() + day), [second.clone()]);
+    assert_eq!(accepted(real_now() + day), [second.as_str()]);
 
     let (status, third) = stack.call(Method::POST, &rotate, None).await;
     assert_eq!(status, StatusCode::OK, "{third}");

@@ -354,10 +354,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn one_of_each() -> Vec<Payload> {
-        let invoice_id = InvoiceId::from_uuid(Uuid::from_u128(2));
-        let at = Timestamp::from_second(1_700_000_000).unwrap();
-        let all = vec![
+    fn of_universities(at: Timestamp) -> Vec<Payload> {
+        vec![
             Payload::from(UniversityCreated {
                 name: UniversityName::parse("Uppsala").unwrap(),
                 primary_email: EmailAddress::parse("it@uu.example").unwrap(),
@@ -389,6 +387,13 @@ pub(crate) mod tests {
             Payload::from(PortalSecretRotated {
                 previous_expires_at: at,
             }),
+        ]
+    }
+
+    pub(crate) fn one_of_each() -> Vec<Payload> {
+        let invoice_id = InvoiceId::from_uuid(Uuid::from_u128(2));
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let others = vec![
             Payload::from(SubscriptionStatusChanged {
                 subscription_id: SubscriptionId::from_uuid(Uuid::from_u128(3)),
                 stripe_subscription_id: Some("sub_1".to_owned()),
@@ -473,6 +478,7 @@ pub(crate) mod tests {
                 stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
+        let all = [of_universities(at), others].concat();
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
         assert_eq!(kinds, Payload::KINDS, "one of each, in order");
         all
