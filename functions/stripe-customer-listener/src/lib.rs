@@ -1,46 +1,64 @@
-//! SQS: `UniversityCreated` → a customer at Stripe, its id stored with the university
-//! (contract section 2.1, `CreateStripeCustomer`).
+//! SQS: a university at Stripe (contract section 2.1). `UniversityCreated` → a customer, its id
+//! stored with the university. `UniversityUpdated` → the customer has the new name and address.
+//! `UniversityDeleted` → the subscriptions are cancelled; customer and invoices stay.
 //!
-//! Promise: one university, one customer.
+//! Promise: one university, one customer, as the university is now, and no subscription of a
+//! deleted one.
 //!
 //! On a retry: a university that has its customer is left alone; before that the same idempotency
-//! key gives the same customer, and once Stripe has forgotten the key it is found by metadata.
+//! key gives the same customer, and once Stripe has forgotten the key it is found by metadata. An
+//! update sends what is stored, not what the event tells, so that an old event undoes nothing. What
+//! is cancelled stays so; the next delivery cancels the rest.
 
+use bitflow_domain::university::UniversityField;
+use bitflow_events::envelope::Context;
 use bitflow_events::payload::Payload;
+use bitflow_portal::billing::admin::AdminBilling;
+use bitflow_portal::billing::ledger::Ledger;
 use bitflow_portal::customers::Customers;
 use bitflow_portal::listen::{self, ListenError};
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::sqs::{self, Message};
-use bitflow_store::universities::Universities;
 use bitflow_stripe::api::Client;
 
 /// What the function is configured by.
 pub const VARIABLES: &[Variable] = &[
     config::UNIVERSITIES_TABLE,
+    config::SUBSCRIPTIONS_TABLE,
+    config::INVOICES_TABLE,
+    config::PAYMENTS_TABLE,
+    config::OUTBOX_TABLE,
     config::STRIPE_SECRET,
     config::STRIPE_API_BASE,
 ];
 
+/// What of a university its customer has.
+const OF_THE_CUSTOMER: [UniversityField; 2] =
+    [UniversityField::Name, UniversityField::PrimaryEmail];
+
 /// What every message shares.
 #[derive(Debug)]
 pub struct Cx {
-    customers: Customers,
+    billing: AdminBilling,
 }
 
 impl Cx {
     /// Clients and tables; nothing is connected before the first message.
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let ledger = Ledger::new(dynamo.clone(), |kind| config.table(kind));
         let customers = Customers {
-            universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
+            universities: ledger.universities.clone(),
             stripe: Client::new(
                 config.url(config::STRIPE_API_BASE),
                 config.secret(config::STRIPE_SECRET),
             ),
             dynamo,
         };
-        Self { customers }
+        Self {
+            billing: AdminBilling { ledger, customers },
+        }
     }
 }
 
@@ -48,13 +66,28 @@ impl Cx {
 pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
+    let (university, now) = (event.university_id, clock::now());
+    let customers = &cx.billing.customers;
     match event.payload {
         Payload::UniversityCreated(_) => {
-            cx.customers
-                .ensure(event.university_id, event.occurred_at, clock::now())
-                .await?;
-            Ok(())
+            customers.ensure(university, event.occurred_at, now).await?;
         }
-        other => Err(ListenError::Unexpected { kind: other.kind() }),
+        Payload::UniversityUpdated(updated) if updated.touches(&OF_THE_CUSTOMER) => {
+            customers.refresh(university, event.event_id, now).await?;
+        }
+        Payload::UniversityUpdated(_) => {}
+        Payload::UniversityDeleted(_) => {
+            let context = Context {
+                actor: event.actor,
+                correlation_id: event.correlation_id,
+            };
+            let cancelled = cx
+                .billing
+                .cancel_all(university, event.occurred_at, &context, now);
+            let subscriptions = cancelled.await?;
+            tracing::info!(target: "bitflow", subscriptions, "subscriptions cancelled");
+        }
+        other => return Err(ListenError::Unexpected { kind: other.kind() }),
     }
+    Ok(())
 }

@@ -1,10 +1,17 @@
 //! The bodies that are answered.
 
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use bitflow_domain::id::UniversityId;
 use bitflow_domain::university::{Metrics, StorageQuota, University, UniversityStatus};
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Actor, EventId};
+use bitflow_portal::registry::Rotated;
+use bitflow_runtime::http::etag;
+use bitflow_runtime::http::list::List;
 use bitflow_store::activities::Activity;
+use bitflow_store::page::Page;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -61,6 +68,23 @@ impl Created {
     }
 }
 
+/// A portal's new secret: the only time it is shown.
+#[derive(Serialize)]
+pub(crate) struct RotatedView {
+    portal_secret: String,
+    /// Until when the one before it verifies.
+    previous_expires_at: Timestamp,
+}
+
+impl RotatedView {
+    pub(crate) fn of(rotated: &Rotated) -> Self {
+        Self {
+            portal_secret: rotated.secret.expose_secret().to_owned(),
+            previous_expires_at: rotated.previous_expires_at,
+        }
+    }
+}
+
 /// One line of a university's history.
 #[derive(Serialize)]
 pub(crate) struct ActivityView {
@@ -88,4 +112,20 @@ impl ActivityView {
             occurred_at: activity.occurred_at,
         }
     }
+}
+
+/// One university, with its ETag.
+pub(crate) fn one(university: &University) -> Response {
+    let headers = [(header::ETAG, etag::of(university.version.get()))];
+    (headers, Json(UniversityView::of(university))).into_response()
+}
+
+/// A page of a list.
+pub(crate) fn list<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> Response {
+    let page = page.map(view);
+    Json(List {
+        data: page.data,
+        next_cursor: page.next_cursor,
+    })
+    .into_response()
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::contact::{DomainName, EmailAddress};
 use crate::id::UniversityId;
@@ -54,6 +56,33 @@ pub struct NewUniversity {
     pub storage_quota: StorageQuota,
 }
 
+/// What an admin may change of a university; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UniversityChanges {
+    /// See [`University::name`].
+    pub name: Option<UniversityName>,
+    /// See [`University::primary_email`].
+    pub primary_email: Option<EmailAddress>,
+    /// See [`University::domain`].
+    pub domain: Option<DomainName>,
+    /// See [`University::storage_quota`].
+    pub storage_quota: Option<StorageQuota>,
+}
+
+/// A field of a university that may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniversityField {
+    /// See [`University::name`].
+    Name,
+    /// See [`University::primary_email`].
+    PrimaryEmail,
+    /// See [`University::domain`].
+    Domain,
+    /// See [`University::storage_quota`].
+    StorageQuota,
+}
+
 /// Where a university is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +126,78 @@ impl University {
             version: Version::FIRST,
             created_at: now,
             updated_at: now,
+        }
+    }
+
+    /// The university with `changes`; `None` where they change nothing.
+    #[must_use]
+    pub fn changed(&self, changes: UniversityChanges, now: Timestamp) -> Option<Self> {
+        let next = Self {
+            name: changes.name.unwrap_or_else(|| self.name.clone()),
+            primary_email: changes
+                .primary_email
+                .unwrap_or_else(|| self.primary_email.clone()),
+            domain: changes.domain.unwrap_or_else(|| self.domain.clone()),
+            storage_quota: changes.storage_quota.unwrap_or(self.storage_quota),
+            ..self.clone()
+        };
+        (next != *self).then(|| next.written(now))
+    }
+
+    /// The fields in which `other` is another.
+    pub fn differences(&self, other: &Self) -> Vec<UniversityField> {
+        [
+            (UniversityField::Name, self.name != other.name),
+            (
+                UniversityField::PrimaryEmail,
+                self.primary_email != other.primary_email,
+            ),
+            (UniversityField::Domain, self.domain != other.domain),
+            (
+                UniversityField::StorageQuota,
+                self.storage_quota != other.storage_quota,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+    }
+
+    /// The university once it is deleted; `None` where it is.
+    #[must_use]
+    pub fn deleted(&self, now: Timestamp) -> Option<Self> {
+        self.moved(UniversityStatus::Deleted, now)
+    }
+
+    /// The university once it is back; `None` where it is not gone.
+    #[must_use]
+    pub fn restored(&self, now: Timestamp) -> Option<Self> {
+        self.moved(UniversityStatus::Active, now)
+    }
+
+    fn moved(&self, status: UniversityStatus, now: Timestamp) -> Option<Self> {
+        let next = Self {
+            status,
+            ..self.clone()
+        };
+        (self.status != status).then(|| next.written(now))
+    }
+
+    /// The university with a new secret for its portal; see [`PortalSecrets::rotate`].
+    #[must_use]
+    pub fn with_new_secret(&self, fresh: SecretString, rotation: Uuid, now: Timestamp) -> Self {
+        let next = Self {
+            portal_secrets: self.portal_secrets.rotate(fresh, rotation, now),
+            ..self.clone()
+        };
+        next.written(now)
+    }
+
+    fn written(self, now: Timestamp) -> Self {
+        Self {
+            version: self.version.next(),
+            updated_at: now,
+            ..self
         }
     }
 
@@ -170,6 +271,34 @@ impl UniversityName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What names are sorted and found by: whatever the case.
+    pub fn key(&self) -> String {
+        fold(&self.0)
+    }
+}
+
+/// How names begin that are looked for, whatever the case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePrefix(String);
+
+impl NamePrefix {
+    /// Reads the beginning of a name; white space before it is not part of it.
+    pub fn parse(text: &str) -> Result<Self, InvalidUniversityName> {
+        let prefix = text.trim_start();
+        UniversityName::parse(prefix).map(|_| Self(fold(prefix)))
+    }
+
+    /// What the keys of these names begin with.
+    pub fn key(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Letter by letter, so that the key of a beginning is the beginning of the key: a word as a whole
+/// has other lower case, where it ends with a sigma.
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).collect()
 }
 
 impl fmt::Display for UniversityName {
@@ -237,8 +366,9 @@ impl From<StorageQuota> for u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use uuid::Uuid;
 
     fn university() -> University {
         University::onboard(
@@ -274,6 +404,75 @@ mod tests {
         assert_eq!(lost.without_stripe_customer("cus_1", now), None);
         let again = lost.with_stripe_customer("cus_2", now).unwrap();
         assert_eq!(again.stripe_customer_id.as_deref(), Some("cus_2"));
+    }
+
+    fn changes(name: Option<&str>, domain: Option<&str>, quota: Option<u64>) -> UniversityChanges {
+        UniversityChanges {
+            name: name.map(|it| UniversityName::parse(it).unwrap()),
+            primary_email: None,
+            domain: domain.map(|it| DomainName::parse(it).unwrap()),
+            storage_quota: quota.map(|it| StorageQuota::from_bytes(it).unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_change_touches_what_it_names() {
+        use UniversityField::{Domain, Name, StorageQuota};
+        let later = Timestamp::from_second(60).unwrap();
+        let check = |changes: UniversityChanges, expect: &[UniversityField]| {
+            let before = university();
+            let after = before.changed(changes, later);
+            assert_eq!(after.is_some(), !expect.is_empty());
+            let Some(after) = after else { return };
+            assert_eq!(before.differences(&after), expect);
+            assert_eq!((after.version.get(), after.updated_at), (2, later));
+        };
+        check(changes(None, None, None), &[]);
+        check(
+            changes(Some("Uppsala"), Some("PORTAL.uu.example"), Some(10)),
+            &[],
+        );
+        check(changes(Some("Lund"), None, Some(10)), &[Name]);
+        check(
+            changes(Some("Lund"), Some("lu.example"), Some(11)),
+            &[Name, Domain, StorageQuota],
+        );
+    }
+
+    #[test]
+    fn gone_and_back() {
+        let later = Timestamp::from_second(60).unwrap();
+        assert_eq!(university().restored(later), None, "it is not gone");
+        let gone = university().deleted(later).unwrap();
+        assert_eq!(gone.status, UniversityStatus::Deleted);
+        assert_eq!((gone.version.get(), gone.updated_at), (2, later));
+        assert_eq!(gone.deleted(later), None, "it is gone");
+        let back = gone.restored(later).unwrap();
+        assert_eq!(
+            (back.status, back.version.get()),
+            (UniversityStatus::Active, 3)
+        );
+    }
+
+    #[test]
+    fn a_rotation_is_a_write() {
+        let later = Timestamp::from_second(60).unwrap();
+        let rotated = university().with_new_secret("t".to_owned().into(), Uuid::nil(), later);
+        assert_eq!((rotated.version.get(), rotated.updated_at), (2, later));
+        assert_eq!(rotated.portal_secrets.rotation, Some(Uuid::nil()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_found_by_every_beginning_in_any_case(name in "[A-Za-zÅåΣσςİß][ A-Za-zÅåΣσςİß]{0,20}", chars in 1_usize..20) {
+            let beginning: String = name.chars().take(chars).collect();
+            let name = UniversityName::parse(&name).unwrap();
+            prop_assume!(beginning.len() <= name.as_str().len());
+            let prefix = NamePrefix::parse(&beginning).unwrap();
+            prop_assert!(name.key().starts_with(prefix.key()));
+            let lower: String = beginning.chars().flat_map(char::to_lowercase).collect();
+            prop_assert_eq!(NamePrefix::parse(&lower).unwrap(), prefix);
+        }
     }
 
     #[test]

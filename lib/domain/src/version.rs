@@ -27,3 +27,38 @@ impl Version {
         self.0
     }
 }
+
+/// Which versions of an entity a change is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever is stored.
+    Any,
+    /// One of these, and no other.
+    OneOf(Vec<Version>),
+}
+
+impl Expected {
+    /// Whether a change may be made to `stored`.
+    pub fn allows(&self, stored: Version) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&stored),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_meant_for_the_versions_it_names() {
+        let one_of = |versions: &[u64]| {
+            Expected::OneOf(versions.iter().copied().map(Version::from_stored).collect())
+        };
+        assert!(Expected::Any.allows(Version::FIRST));
+        assert!(one_of(&[7, 1]).allows(Version::FIRST));
+        assert!(!one_of(&[7]).allows(Version::FIRST));
+        assert!(!one_of(&[]).allows(Version::FIRST));
+    }
+}

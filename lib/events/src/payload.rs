@@ -4,7 +4,7 @@ use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::contact::{DomainName, EmailAddress};
 use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId};
 use bitflow_domain::money::Money;
-use bitflow_domain::university::{StorageQuota, UniversityName};
+use bitflow_domain::university::{StorageQuota, UniversityField, UniversityName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,14 @@ macro_rules! payloads {
 payloads! {
     /// A university was onboarded.
     UniversityCreated = 1,
+    /// Something of a university changed.
+    UniversityUpdated = 1,
+    /// A university was deleted.
+    UniversityDeleted = 1,
+    /// A university that was deleted is back.
+    UniversityRestored = 1,
+    /// A university's portal got a new secret.
+    PortalSecretRotated = 1,
     /// A subscription changed.
     SubscriptionStatusChanged = 1,
     /// There is an invoice that there was not.
@@ -98,6 +106,57 @@ pub struct UniversityCreated {
     pub domain: DomainName,
     /// What it may store, bytes.
     pub storage_quota: StorageQuota,
+}
+
+/// Something of a university changed (contract section 2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversityUpdated {
+    /// What changed; at least one.
+    pub changes: Vec<UniversityChange>,
+}
+
+/// One field of a university before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversityChange {
+    /// Which.
+    pub field: UniversityField,
+    /// Before, as the API shows it.
+    pub old: serde_json::Value,
+    /// After, likewise.
+    pub new: serde_json::Value,
+}
+
+impl UniversityUpdated {
+    /// Whether one of `fields` changed.
+    pub fn touches(&self, fields: &[UniversityField]) -> bool {
+        self.changes.iter().any(|it| fields.contains(&it.field))
+    }
+}
+
+/// A university was deleted (contract section 2.1): its domain is free, its subscriptions end, its
+/// history and its invoices stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversityDeleted {
+    /// Its name.
+    pub name: UniversityName,
+    /// The domain that it had.
+    pub domain: DomainName,
+}
+
+/// A university that was deleted is back, with the domain that it had; its subscriptions are not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversityRestored {
+    /// Its name.
+    pub name: UniversityName,
+    /// Its domain.
+    pub domain: DomainName,
+}
+
+/// A university's portal got a new secret, which this does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortalSecretRotated {
+    /// Until when the one before it verifies.
+    pub previous_expires_at: Timestamp,
 }
 
 /// A subscription's status or terms changed (contract section 1.1).
@@ -295,16 +354,46 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn one_of_each() -> Vec<Payload> {
-        let invoice_id = InvoiceId::from_uuid(Uuid::from_u128(2));
-        let at = Timestamp::from_second(1_700_000_000).unwrap();
-        let all = vec![
+    fn of_universities(at: Timestamp) -> Vec<Payload> {
+        vec![
             Payload::from(UniversityCreated {
                 name: UniversityName::parse("Uppsala").unwrap(),
                 primary_email: EmailAddress::parse("it@uu.example").unwrap(),
                 domain: DomainName::parse("portal.uu.example").unwrap(),
                 storage_quota: StorageQuota::from_bytes(1 << 30).unwrap(),
             }),
+            Payload::from(UniversityUpdated {
+                changes: vec![
+                    UniversityChange {
+                        field: UniversityField::PrimaryEmail,
+                        old: "it@uu.example".into(),
+                        new: "registrar@uu.example".into(),
+                    },
+                    UniversityChange {
+                        field: UniversityField::StorageQuota,
+                        old: (1 << 30).into(),
+                        new: (1_u64 << 31).into(),
+                    },
+                ],
+            }),
+            Payload::from(UniversityDeleted {
+                name: UniversityName::parse("Uppsala").unwrap(),
+                domain: DomainName::parse("portal.uu.example").unwrap(),
+            }),
+            Payload::from(UniversityRestored {
+                name: UniversityName::parse("Uppsala").unwrap(),
+                domain: DomainName::parse("portal.uu.example").unwrap(),
+            }),
+            Payload::from(PortalSecretRotated {
+                previous_expires_at: at,
+            }),
+        ]
+    }
+
+    pub(crate) fn one_of_each() -> Vec<Payload> {
+        let invoice_id = InvoiceId::from_uuid(Uuid::from_u128(2));
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let others = vec![
             Payload::from(SubscriptionStatusChanged {
                 subscription_id: SubscriptionId::from_uuid(Uuid::from_u128(3)),
                 stripe_subscription_id: Some("sub_1".to_owned()),
@@ -389,6 +478,7 @@ pub(crate) mod tests {
                 stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
+        let all = [of_universities(at), others].concat();
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
         assert_eq!(kinds, Payload::KINDS, "one of each, in order");
         all

@@ -21,6 +21,8 @@ pub enum Class {
     Missing,
     /// It contradicts what is stored: 409.
     Conflict,
+    /// It was asked on a condition that does not hold: 412.
+    Precondition,
     /// Too many requests: 429; retried later.
     TooMany,
     /// A dependency is down, slow or contended: 503; retried.
@@ -45,6 +47,7 @@ impl fmt::Display for Class {
             Self::Forbidden => "forbidden",
             Self::Missing => "missing",
             Self::Conflict => "conflict",
+            Self::Precondition => "precondition",
             Self::TooMany => "too_many",
             Self::Busy => "busy",
             Self::Broken => "broken",
@@ -86,7 +89,8 @@ pub trait Fault: Error + Send + Sync + 'static {
         None
     }
 
-    /// The stored version, where the class is [`Class::Conflict`] and a version is what clashed.
+    /// The stored version, where the class is [`Class::Conflict`] or [`Class::Precondition`] and a version
+    /// is what clashed.
     fn current_version(&self) -> Option<u64> {
         None
     }

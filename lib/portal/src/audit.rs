@@ -1,5 +1,6 @@
 //! The audit trail: one line for every event.
 
+use bitflow_domain::university::UniversityField;
 use bitflow_events::envelope::Envelope;
 use bitflow_events::payload::{Expiring, Payload};
 use bitflow_store::activities::{Activities, Activity};
@@ -45,6 +46,14 @@ fn snake_case(kind: &str) -> String {
 fn sentence(payload: &Payload) -> String {
     match payload {
         Payload::UniversityCreated(_) => "University created".to_owned(),
+        Payload::UniversityUpdated(it) => {
+            let fields = it.changes.iter().map(|change| words(change.field));
+            let fields: Vec<_> = fields.collect();
+            format!("University changed: {}", fields.join(", "))
+        }
+        Payload::UniversityDeleted(_) => "University deleted".to_owned(),
+        Payload::UniversityRestored(_) => "University restored".to_owned(),
+        Payload::PortalSecretRotated(_) => "Portal secret rotated".to_owned(),
         Payload::SubscriptionStatusChanged(change) => match change.from {
             None => format!("Subscription is {}", change.to.as_str()),
             Some(from) if from != change.to => {
@@ -95,6 +104,16 @@ fn sentence(payload: &Payload) -> String {
             Expiring::Trial => "Trial ends soon".to_owned(),
         },
         Payload::StripeCustomerDeleted(_) => "Customer deleted at Stripe".to_owned(),
+    }
+}
+
+/// What people call a field.
+fn words(field: UniversityField) -> &'static str {
+    match field {
+        UniversityField::Name => "name",
+        UniversityField::PrimaryEmail => "primary e-mail",
+        UniversityField::Domain => "domain",
+        UniversityField::StorageQuota => "storage quota",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a use case did not end well.
 
 use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::version::Version;
 use bitflow_email::sendgrid::EmailError;
 use bitflow_fault::{Class, Fault, Violation};
 use bitflow_store::error::StoreError;
@@ -67,6 +68,12 @@ pub enum PortalError {
     /// The state of things does not allow it.
     #[error("the state of things does not allow it")]
     NotNow(String),
+    /// It is asked for another version than the one that is stored.
+    #[error("it is not the version that the change is meant for")]
+    OtherVersion {
+        /// What is stored.
+        current: Version,
+    },
     /// A deleted university cannot be billed.
     #[error("the university is deleted")]
     DeletedUniversity([Violation; 1]),
@@ -182,6 +189,7 @@ impl Fault for PortalError {
                 Class::Invalid
             }
             Self::NotNow(_) => Class::Conflict,
+            Self::OtherVersion { .. } => Class::Precondition,
             Self::UnknownStatus | Self::BadPlan => Class::Broken,
             Self::Mail(source) => source.class(),
             Self::NoUniversity(_)
@@ -203,6 +211,13 @@ impl Fault for PortalError {
             Self::Refused { violations, .. } => violations,
             Self::DeletedUniversity(violation) | Self::KeyReused(violation) => violation,
             _ => &[],
+        }
+    }
+
+    fn current_version(&self) -> Option<u64> {
+        match self {
+            Self::OtherVersion { current } => Some(current.get()),
+            _ => None,
         }
     }
 

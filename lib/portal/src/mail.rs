@@ -183,7 +183,12 @@ fn mail_of(event: &Envelope) -> Mail {
                 ends_at: it.ends_at,
             }))
         }
-        Payload::PaymentRefunded(_)
+        // Whoever changed it knows; that subscriptions ended is told by their own events.
+        Payload::UniversityUpdated(_)
+        | Payload::UniversityDeleted(_)
+        | Payload::UniversityRestored(_)
+        | Payload::PortalSecretRotated(_)
+        | Payload::PaymentRefunded(_)
         | Payload::PaymentDisputed(_)
         | Payload::InvoiceMarkedUncollectible(_)
         | Payload::StripeCustomerDeleted(_) => return Mail::NotOfThisListener,
@@ -359,7 +364,23 @@ mod tests {
             "domain": "portal.uu.example",
             "storage_quota": 1_000_000_000,
         });
-        check("UniversityCreated", created, "Welcome to Bitflow, Uppsala");
+        check(
+            "UniversityCreated",
+            created.clone(),
+            "Welcome to Bitflow, Uppsala",
+        );
+        let change = json!({ "field": "name", "old": "Uppsala", "new": "Lund" });
+        for (kind, data) in [
+            ("UniversityUpdated", json!({ "changes": [change] })),
+            ("UniversityDeleted", created.clone()),
+            ("UniversityRestored", created),
+            (
+                "PortalSecretRotated",
+                json!({ "previous_expires_at": "2025-11-14T09:00:00Z" }),
+            ),
+        ] {
+            check(kind, data, NOT_OURS);
+        }
         let deleted = json!({ "stripe_customer_id": "cus_1" });
         check("StripeCustomerDeleted", deleted, NOT_OURS);
     }

@@ -32,31 +32,61 @@ pub async fn once<'a>(
     now: Timestamp,
     create: impl FnOnce(Attempt) -> BoxFuture<'a, Result<Answer, PortalError>>,
 ) -> Result<Answer, PortalError> {
-    let resource = fresh::uuid(now);
-    let Some(key) = creation.key else {
-        let attempt = Attempt {
-            resource,
-            started_at: now,
-        };
-        return create(attempt).await;
-    };
-    let key = format!("{} {key}", creation.scope);
-    let begun = keys.begin(&key, creation.fingerprint, resource, now).await;
-    let attempt = match begun.map_err(load(OPERATION))? {
+    let attempt = match begin(keys, &creation, now).await? {
         Begun::Go(attempt) => attempt,
         Begun::Done(answer) => return Ok(answer),
-        Begun::OtherRequest => {
-            let message = "was used for another request; take a new one";
-            return Err(PortalError::KeyReused([Violation::new(
-                "Idempotency-Key",
-                message,
-            )]));
-        }
+        Begun::OtherRequest => return Err(other_request()),
     };
     let answer = create(attempt).await?;
-    // Not noted is no harm: a repeat finds what was made, and answers the same.
-    if let Err(error) = keys.answer(&key, &answer).await {
-        tracing::warn!(target: "bitflow", %error, "the answer was not noted under its idempotency key");
+    if let Some(key) = creation.row() {
+        // Not noted is no harm: a repeat finds what was made, and answers the same.
+        if let Err(error) = keys.answer(&key, &answer).await {
+            tracing::warn!(target: "bitflow", %error, "the answer was not noted under its idempotency key");
+        }
     }
     Ok(answer)
+}
+
+/// The try that a request stands for, where its answer holds what must not be stored twice, such
+/// as a secret: every repeat gets the same [`Attempt`] and makes the same answer of it again.
+pub async fn attempt(
+    keys: &IdempotencyKeys,
+    creation: Creation<'_>,
+    now: Timestamp,
+) -> Result<Attempt, PortalError> {
+    match begin(keys, &creation, now).await? {
+        Begun::Go(attempt) => Ok(attempt),
+        // No answer is ever noted under such a key; one that is, is another request's.
+        Begun::Done(_) | Begun::OtherRequest => Err(other_request()),
+    }
+}
+
+async fn begin(
+    keys: &IdempotencyKeys,
+    creation: &Creation<'_>,
+    now: Timestamp,
+) -> Result<Begun, PortalError> {
+    let resource = fresh::uuid(now);
+    match creation.row() {
+        None => Ok(Begun::Go(Attempt {
+            resource,
+            started_at: now,
+        })),
+        Some(key) => keys
+            .begin(&key, creation.fingerprint, resource, now)
+            .await
+            .map_err(load(OPERATION)),
+    }
+}
+
+fn other_request() -> PortalError {
+    let message = "was used for another request; take a new one";
+    PortalError::KeyReused([Violation::new("Idempotency-Key", message)])
+}
+
+impl Creation<'_> {
+    /// Under which key of the table it is noted.
+    fn row(&self) -> Option<String> {
+        self.key.map(|key| format!("{} {key}", self.scope))
+    }
 }

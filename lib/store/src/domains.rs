@@ -34,6 +34,18 @@ impl UniversityDomains {
         });
         transaction.insert(&self.table, "domain", item, Guard::Unique("domain"));
     }
+
+    /// Frees `domain`, which a university has.
+    pub fn release(
+        &self,
+        transaction: &mut Transaction,
+        domain: &DomainName,
+        university_id: UniversityId,
+    ) {
+        let key = ("domain", domain.as_str());
+        let owner = university_id.to_string();
+        transaction.remove(&self.table, key, ("university_id", &owner), "domain");
+    }
 }
 
 #[derive(Serialize)]

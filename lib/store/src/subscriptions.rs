@@ -80,6 +80,7 @@ impl Subscriptions {
                 others: &["subscription_id"],
             },
             between: None,
+            prefix: None,
             backwards: false,
             only: None,
         };

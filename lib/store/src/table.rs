@@ -1,6 +1,7 @@
 //! What every table has in common: one row by its key, a page of an index.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
@@ -24,6 +25,8 @@ pub(crate) struct Select<'a> {
     pub(crate) key: CursorKey<'a>,
     /// Only rows whose sort key is at least, and at most this.
     pub(crate) between: Option<(&'static str, String, String)>,
+    /// Only rows whose sort key begins with this; not together with `between`.
+    pub(crate) prefix: Option<(&'static str, &'a str)>,
     /// Last first.
     pub(crate) backwards: bool,
     /// Only these attributes; all by default.
@@ -37,6 +40,7 @@ impl<'a> Select<'a> {
             index: Some(index),
             key,
             between: None,
+            prefix: None,
             backwards: false,
             only: None,
         }
@@ -95,7 +99,7 @@ impl Table {
         first.map(|item| from_item(self.kind, item)).transpose()
     }
 
-    /// Up to `limit` rows after `cursor`.
+    /// Up to `limit` rows after `cursor`; of the table itself as of now (a consistent read).
     pub(crate) async fn page<R: DeserializeOwned>(
         &self,
         select: Select<'_>,
@@ -105,6 +109,13 @@ impl Table {
         let (partition, value) = select.key.partition;
         let start = cursor.map(|cursor| select.key.decode(cursor)).transpose()?;
         // DynamoDB refuses a start outside of the range.
+        if let (Some(start), Some((sort, prefix))) = (&start, select.prefix) {
+            let within =
+                |value: &AttributeValue| value.as_s().is_ok_and(|it| it.starts_with(prefix));
+            if !start.get(sort).is_some_and(within) {
+                return Err(ListError::cursor());
+            }
+        }
         if let (Some(start), Some((sort, from, to))) = (&start, &select.between) {
             let at = start.get(*sort).and_then(|value| value.as_s().ok());
             if at.is_none_or(|at| at < from || at > to) {
@@ -116,15 +127,21 @@ impl Table {
             .query()
             .table_name(&self.name)
             .set_index_name(select.index.map(str::to_owned))
+            // An index has no consistent reads.
+            .consistent_read(select.index.is_none())
             .expression_attribute_names("#partition", partition)
             .expression_attribute_values(":partition", s(value))
             .scan_index_forward(!select.backwards)
             .set_projection_expression(select.only.map(str::to_owned))
             .limit(limit)
             .set_exclusive_start_key(start);
-        query = match &select.between {
-            None => query.key_condition_expression("#partition = :partition"),
-            Some((sort, from, to)) => query
+        query = match (&select.between, select.prefix) {
+            (None, None) => query.key_condition_expression("#partition = :partition"),
+            (None, Some((sort, prefix))) => query
+                .key_condition_expression("#partition = :partition AND begins_with(#sort, :prefix)")
+                .expression_attribute_names("#sort", sort)
+                .expression_attribute_values(":prefix", s(prefix)),
+            (Some((sort, from, to)), _) => query
                 .key_condition_expression("#partition = :partition AND #sort BETWEEN :from AND :to")
                 .expression_attribute_names("#sort", *sort)
                 .expression_attribute_values(":from", s(from))

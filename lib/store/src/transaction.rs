@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{CancellationReason, Delete, Put, TransactWriteItem};
 use bitflow_fault::{Class, Fault, Violation};
 
 use crate::error::StoreError;
-use crate::item::Item;
+use crate::item::{Item, s};
 
 /// Changes that happen together or not at all. At most 100 (DynamoDB's limit).
 #[derive(Debug)]
@@ -122,6 +122,27 @@ impl Transaction {
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":version", crate::item::n(version));
         self.push(put, Guard::Version(entity));
+    }
+
+    /// Removes the row with this key, if `owner` has this value; nothing where there is none.
+    pub(crate) fn remove(
+        &mut self,
+        table: &str,
+        (key, value): (&str, &str),
+        (owner, of): (&str, &str),
+        entity: &'static str,
+    ) {
+        let delete = Delete::builder()
+            .table_name(table)
+            .key(key, s(value))
+            .condition_expression("attribute_not_exists(#key) OR #owner = :owner")
+            .expression_attribute_names("#key", key)
+            .expression_attribute_names("#owner", owner)
+            .expression_attribute_values(":owner", s(of));
+        let delete = delete.build().expect("table and key are set");
+        self.items
+            .push(TransactWriteItem::builder().delete(delete).build());
+        self.guards.push(Guard::Version(entity));
     }
 
     fn push(&mut self, put: aws_sdk_dynamodb::types::builders::PutBuilder, guard: Guard) {

@@ -6,11 +6,12 @@ use bitflow_domain::contact::{DomainName, EmailAddress};
 use bitflow_domain::id::UniversityId;
 use bitflow_domain::secret::{PortalSecrets, PreviousSecret};
 use bitflow_domain::university::{
-    Metrics, StorageQuota, University, UniversityName, UniversityStatus,
+    Metrics, NamePrefix, StorageQuota, University, UniversityName, UniversityStatus,
 };
 use bitflow_domain::version::Version;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::item::to_item;
@@ -40,17 +41,22 @@ impl Universities {
         Ok(record.map(Record::into_entity))
     }
 
-    /// Universities of one status by name. An index read: a change shows after a moment.
+    /// Universities of one status by name, those whose name begins with `prefix`. An index read: a
+    /// change shows after a moment.
     pub async fn list(
         &self,
         status: UniversityStatus,
+        prefix: Option<&NamePrefix>,
         page: &PageRequest,
     ) -> Result<Page<University>, ListError> {
         let key = CursorKey {
             partition: ("status", status.as_str()),
             others: &["university_id", "name_key"],
         };
-        let select = Select::of("by_status", key);
+        let select = Select {
+            prefix: prefix.map(|prefix| ("name_key", prefix.key())),
+            ..Select::of("by_status", key)
+        };
         let rows = self
             .table
             .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
@@ -106,7 +112,7 @@ struct KeyRecord {
 struct Record {
     university_id: UniversityId,
     name: UniversityName,
-    /// Lower case: sorts and finds by prefix.
+    /// Sorts and finds by prefix, whatever the case.
     name_key: String,
     primary_email: EmailAddress,
     domain: DomainName,
@@ -120,6 +126,8 @@ struct Record {
     #[serde(default)]
     stripe_customers_lost: u32,
     portal_secret: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    portal_secret_rotation: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_portal_secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +143,7 @@ impl Record {
         Self {
             university_id: university.id,
             name: university.name.clone(),
-            name_key: university.name.as_str().to_lowercase(),
+            name_key: university.name.key(),
             primary_email: university.primary_email.clone(),
             domain: university.domain.clone(),
             storage_quota: university.storage_quota,
@@ -146,6 +154,7 @@ impl Record {
             stripe_customer_id: university.stripe_customer_id.clone(),
             stripe_customers_lost: university.stripe_customers_lost,
             portal_secret: university.portal_secrets.current.expose_secret().to_owned(),
+            portal_secret_rotation: university.portal_secrets.rotation,
             previous_portal_secret: previous.map(|p| p.secret.expose_secret().to_owned()),
             previous_portal_secret_expires_at: previous.map(|p| Stored(p.expires_at)),
             version: university.version,
@@ -179,6 +188,7 @@ impl Record {
             portal_secrets: PortalSecrets {
                 current: self.portal_secret.into(),
                 previous,
+                rotation: self.portal_secret_rotation,
             },
             version: self.version,
             created_at: self.created_at.0,

@@ -54,6 +54,8 @@ pub struct Refusal {
     pub message: Option<String>,
 }
 
+const REUSE_OF_KEY: &str = "idempotency_error";
+
 impl std::fmt::Display for Refusal {
     /// Without Stripe's message, which may quote what was sent.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -84,6 +86,12 @@ impl StripeError {
             } => Some(refusal),
             _ => None,
         }
+    }
+
+    /// Whether an idempotency key was used before, for a request that was not quite the same.
+    pub fn is_reuse_of_key(&self) -> bool {
+        let refusal = self.refusal();
+        refusal.is_some_and(|refusal| refusal.kind == REUSE_OF_KEY)
     }
 
     /// Stripe failed once and repeats that under the same idempotency key for as long as it knows
@@ -133,7 +141,7 @@ impl Fault for StripeError {
                 status: 400 | 402,
                 refusal,
                 ..
-            } if refusal.kind != "idempotency_error" => Class::Invalid,
+            } if refusal.kind != REUSE_OF_KEY => Class::Invalid,
             // 401 and 403 mean that our key is wrong: ours to mend.
             Self::Refused { .. } | Self::Unreadable { .. } => Class::Broken,
         }

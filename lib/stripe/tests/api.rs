@@ -51,6 +51,21 @@ async fn a_customer_is_created_with_the_same_key_on_every_attempt() {
 }
 
 #[tokio::test]
+async fn a_customer_is_updated_in_two_fields_only() {
+    let (client, receiver) = start(&[(200, "", r#"{"id":"cus_1","object":"customer"}"#)]).await;
+    let values = ("registrar@uu.example", "Uppsala & Co");
+    let updated = client.update_customer("cus_1", values, "key-1").await;
+    assert_eq!(updated.expect("updated").id, "cus_1");
+    let asked = &receiver.asked()[0];
+    assert_eq!(asked.line, "POST /v1/customers/cus_1");
+    assert_eq!(asked.idempotency_key, "key-1");
+    assert_eq!(
+        asked.form(),
+        ["email=registrar@uu.example", "name=Uppsala & Co"]
+    );
+}
+
+#[tokio::test]
 async fn a_customer_is_found_by_its_metadata() {
     let (client, receiver) = start(&[
         (

@@ -42,6 +42,7 @@ const ACTIVITY_LISTENER: Samples = Samples {
         ("two-events.json", Failed(&[])),
         ("one-bad-message.json", Failed(&[2])),
         ("payment-refunded.json", Failed(&[])),
+        ("university-life.json", Failed(&[])),
     ],
 };
 
@@ -49,7 +50,15 @@ const ACTIVITY_LISTENER: Samples = Samples {
 async fn activity_listener() {
     let world = World::start().await;
     world.run(&ACTIVITY_LISTENER).await;
-    let history = ["payment_refunded", "payment_failed", "university_created"];
+    let history = [
+        "university_restored",
+        "university_deleted",
+        "portal_secret_rotated",
+        "university_updated",
+        "payment_refunded",
+        "payment_failed",
+        "university_created",
+    ];
     assert_eq!(world.stack.activity(UNIVERSITY).await, history);
     world.stack.finish().await;
 }
@@ -219,13 +228,20 @@ async fn send_payment_reminders_job() {
 
 const STRIPE_CUSTOMER_LISTENER: Samples = Samples {
     function: "stripe-customer-listener",
-    answers: &[("university-created.json", Failed(&[]))],
+    answers: &[
+        ("university-created.json", Failed(&[])),
+        ("university-updated.json", Failed(&[])),
+        ("university-deleted.json", Failed(&[])),
+    ],
 };
 
 #[tokio::test]
 async fn stripe_customer_listener() {
     let world = World::before_stripe().await;
+    world.insert_plan("2025-12-10T00:00:00Z").await;
     world.run(&STRIPE_CUSTOMER_LISTENER).await;
+    let plan = world.plan().await;
+    assert_eq!(plan.terms.status, SubscriptionStatus::Cancelled);
     let customers = world.stack.stripe.objects("customer");
     assert_eq!(customers.len(), 1);
     let linked = world.university().await.stripe_customer_id;
@@ -335,6 +351,13 @@ const UNIVERSITIES_API: Samples = Samples {
         ("create-invalid.json", Status(422)),
         ("list.json", Status(200)),
         ("read.json", Status(200)),
+        ("change.json", Status(200)),
+        ("change-stale.json", Status(412)),
+        ("change-invalid.json", Status(422)),
+        ("rotate-portal-secret.json", Status(200)),
+        ("delete.json", Status(204)),
+        ("list-deleted.json", Status(200)),
+        ("restore.json", Status(200)),
     ],
 };
 
@@ -347,6 +370,16 @@ async fn universities_api() {
         world.stack.rows("universities").await.len(),
         with_the_one_created
     );
+    let mut expected = [
+        "UniversityUpdated",
+        "PortalSecretRotated",
+        "UniversityDeleted",
+        "UniversityRestored",
+    ];
+    expected.sort_unstable();
+    let mut events = world.stack.events(UNIVERSITY).await;
+    events.sort();
+    assert_eq!(events, expected);
     world.stack.finish().await;
 }
 

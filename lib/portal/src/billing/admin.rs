@@ -80,15 +80,22 @@ impl AdminBilling {
         let when = (context, now);
         put_subscription(&self.ledger, &mut transaction, None, &subscription, when);
         let done = (Outcome::Applied, now);
-        match self
+        let made = match self
             .ledger
             .commit(OPERATION, transaction, None, done)
             .await?
         {
-            Tried::Done(_) => Ok(subscription),
+            Tried::Done(_) => subscription,
             // Stripe's webhook, or a repeat at the same moment, was faster.
-            Tried::Again => self.subscription(university_id, id).await,
+            Tried::Again => self.subscription(university_id, id).await?,
+        };
+        // Deleted while this was under way: what ends its subscriptions may have come by before
+        // this one was there.
+        let still = self.billable(OPERATION, university_id).await;
+        if let Err(PortalError::DeletedUniversity(_)) = &still {
+            self.cancel(university_id, id, false, context, now).await?;
         }
+        still.map(|_| made)
     }
 
     async fn subscribe_at_stripe(
@@ -426,7 +433,7 @@ impl AdminBilling {
     }
 
     /// A university, deleted or not: its bills remain to be seen.
-    async fn known(
+    pub(super) async fn known(
         &self,
         operation: &'static str,
         id: UniversityId,

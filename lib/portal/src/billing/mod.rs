@@ -3,6 +3,8 @@
 
 #[cfg(feature = "stripe-api")]
 pub mod admin;
+#[cfg(feature = "stripe-api")]
+mod deletion;
 pub mod details;
 pub mod due;
 pub mod expiry;

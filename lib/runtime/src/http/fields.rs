@@ -14,6 +14,8 @@ use super::problem::Problem;
 /// Largest JSON body, bytes.
 pub const MAX_BODY: usize = 256 * 1024;
 
+const NOT_A_COUNT: &str = "must be a whole number that is not negative";
+
 /// The fields of a JSON object in a request body. Take each, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Fields {
@@ -79,6 +81,30 @@ impl Fields {
         self.has(field).then(|| self.text(field, parse)).flatten()
     }
 
+    /// A string that may be left out, but that is not null where it is there.
+    pub fn changed_text<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.left.remove(field)? {
+            Value::String(text) => self.parsed(field, parse(&text)),
+            _ => self.refuse(field, "must be a string"),
+        }
+    }
+
+    /// A whole number, not negative, likewise.
+    pub fn changed_count<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        match self.left.remove(field)?.as_u64() {
+            Some(number) => self.parsed(field, parse(number)),
+            None => self.refuse(field, NOT_A_COUNT),
+        }
+    }
+
     /// Likewise, where it is there.
     pub fn optional_count<T, E: Display>(
         &mut self,
@@ -138,7 +164,7 @@ impl Fields {
     ) -> Option<T> {
         match self.take(field)?.as_u64() {
             Some(number) => self.parsed(field, parse(number)),
-            None => self.refuse(field, "must be a whole number that is not negative"),
+            None => self.refuse(field, NOT_A_COUNT),
         }
     }
 
@@ -322,6 +348,33 @@ mod tests {
             read(json!({ "items": [{ "amount": 1 }, 7, { "amount": 1.5, "x": 1 }], "y": 1 })),
             "items.1 must be an object; items.2.amount must be a whole number; \
              items.2.x is not a field of this request; y is not a field of this request",
+        );
+    }
+
+    #[test]
+    fn what_is_changed_may_be_left_out_but_is_not_null() {
+        let read = |body: Value| {
+            let mut fields = fields(body);
+            let name = fields.changed_text("name", |text| Ok::<_, &str>(text.to_owned()));
+            let quota = fields.changed_count("quota", Ok::<_, &str>);
+            match fields.finish(|| Some((name, quota))) {
+                Ok(read) => format!("{read:?}"),
+                Err(problem) => {
+                    let said = |it: &Violation| format!("{} {}", it.field, it.message);
+                    let errors: Vec<_> = problem.errors().iter().map(said).collect();
+                    errors.join("; ")
+                }
+            }
+        };
+        assert_eq!(read(json!({})), "(None, None)");
+        assert_eq!(
+            read(json!({ "name": "x", "quota": 1 })),
+            "(Some(\"x\"), Some(1))"
+        );
+        assert_eq!(
+            read(json!({ "name": null, "quota": null, "x": null })),
+            "name must be a string; quota must be a whole number that is not negative; \
+             x is not a field of this request"
         );
     }
 

@@ -156,6 +156,11 @@ impl<F: Fault> From<F> for Problem {
                 "urn:bitflow:problem:conflict",
                 "It changed in the meantime; read it again and decide anew.".into(),
             ),
+            Class::Precondition => (
+                StatusCode::PRECONDITION_FAILED,
+                "urn:bitflow:problem:precondition",
+                "It is not the version that If-Match names; read it again and decide anew.".into(),
+            ),
             Class::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "about:blank",

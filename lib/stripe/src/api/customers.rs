@@ -1,6 +1,6 @@
 //! Customers. <https://docs.stripe.com/api/customers>
 
-use stripe_core::customer::{CreateCustomer, SearchCustomer};
+use stripe_core::customer::{CreateCustomer, SearchCustomer, UpdateCustomer};
 
 use super::{Client, metadata};
 use crate::error::StripeError;
@@ -29,6 +29,18 @@ impl Client {
             .email(new.email)
             .name(new.name)
             .metadata(metadata(&[("university_id", new.university_id)]));
+        self.send(&request, Some(idempotency_key)).await
+    }
+
+    /// Gives a customer this address and name. Other things of it stay as they are.
+    /// <https://docs.stripe.com/api/customers/update>
+    pub async fn update_customer(
+        &self,
+        id: &str,
+        (email, name): (&str, &str),
+        idempotency_key: &str,
+    ) -> Result<Customer, StripeError> {
+        let request = UpdateCustomer::new(id).email(email).name(name);
         self.send(&request, Some(idempotency_key)).await
     }
 
