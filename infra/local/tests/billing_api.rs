@@ -1,6 +1,5 @@
 //! What admins do in billing: subscribe, invoice, cancel, void, remind; and what Stripe refuses.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may")]
 
 mod support;
 
