@@ -1,6 +1,5 @@
 //! What admins do in billing: subscribe, invoice, cancel, void, remind; and what Stripe refuses.
 
-
 mod support;
 
 use bitflow_domain::billing::invoice::InvoiceStatus;
