@@ -334,7 +334,10 @@ impl TestStack {
             .collect();
         let order = |event: &Value| {
             let version = event["aggregate_version"].as_u64();
-            (event["occurred_at"].as_str().map(str::to_owned), version)
+            (
+                time(event["occurred_at"].as_str().expect("a time")),
+                version,
+            )
         };
         events.sort_by_key(order);
         events
