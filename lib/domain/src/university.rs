@@ -1,5 +1,7 @@
 //! A university and the rules of its life.
 
+pub mod usage;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -11,6 +13,7 @@ use crate::contact::{DomainName, EmailAddress};
 use crate::id::UniversityId;
 use crate::secret::PortalSecrets;
 use crate::version::Version;
+use usage::Metrics;
 
 /// A university on the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,10 @@ pub struct University {
     pub status: UniversityStatus,
     /// What its portal reported last.
     pub metrics: Metrics,
+    /// What its files with us came to when they were measured last, bytes.
+    pub measured_storage: u64,
+    /// It was warned that it comes near its quota, and has not gone far from it since.
+    pub quota_warned: bool,
     /// Its customer at Stripe, once there is one.
     pub stripe_customer_id: Option<String>,
     /// How many customers of it were deleted at Stripe: each new one is another creation.
@@ -81,6 +88,12 @@ pub enum UniversityField {
     Domain,
     /// See [`University::storage_quota`].
     StorageQuota,
+    /// See [`Metrics::students`].
+    Students,
+    /// See [`Metrics::faculty`].
+    Faculty,
+    /// See [`Metrics::storage`].
+    Storage,
 }
 
 /// Where a university is in its life.
@@ -91,17 +104,6 @@ pub enum UniversityStatus {
     Active,
     /// Gone; may be restored.
     Deleted,
-}
-
-/// Numbers that a portal reports about itself (contract section 4.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Students enrolled.
-    pub students: u64,
-    /// Members of the faculty.
-    pub faculty: u64,
-    /// Bytes stored.
-    pub storage: u64,
 }
 
 impl University {
@@ -120,6 +122,8 @@ impl University {
             storage_quota: new.storage_quota,
             status: UniversityStatus::Active,
             metrics: Metrics::default(),
+            measured_storage: 0,
+            quota_warned: false,
             stripe_customer_id: None,
             stripe_customers_lost: 0,
             portal_secrets,
@@ -141,7 +145,7 @@ impl University {
             storage_quota: changes.storage_quota.unwrap_or(self.storage_quota),
             ..self.clone()
         };
-        (next != *self).then(|| next.written(now))
+        (next != *self).then(|| next.weighed().written(now))
     }
 
     /// The fields in which `other` is another.
@@ -156,6 +160,18 @@ impl University {
             (
                 UniversityField::StorageQuota,
                 self.storage_quota != other.storage_quota,
+            ),
+            (
+                UniversityField::Students,
+                self.metrics.students != other.metrics.students,
+            ),
+            (
+                UniversityField::Faculty,
+                self.metrics.faculty != other.metrics.faculty,
+            ),
+            (
+                UniversityField::Storage,
+                self.metrics.storage != other.metrics.storage,
             ),
         ]
         .into_iter()
@@ -370,7 +386,7 @@ mod tests {
 
     use super::*;
 
-    fn university() -> University {
+    pub(super) fn university() -> University {
         University::onboard(
             UniversityId::from_uuid(Uuid::from_u128(1)),
             NewUniversity {

@@ -42,6 +42,26 @@ impl fmt::Display for Amount {
     }
 }
 
+/// A number of bytes, for display only: `500 GB`, as people count storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+        let mut unit = 0;
+        let (mut whole, mut rest) = (self.0, 0);
+        while whole >= 1000 && unit + 1 < UNITS.len() {
+            (whole, rest) = (whole / 1000, whole % 1000);
+            unit += 1;
+        }
+        match (rest / 100, whole) {
+            (0, _) | (_, 100..) => write!(f, "{whole} {}", UNITS[unit]),
+            (tenth, _) => write!(f, "{whole}.{tenth} {}", UNITS[unit]),
+        }
+    }
+}
+
 /// An invoice as mails speak of it: `invoice UU-0042`, or `your invoice` where it has no number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoice(Option<String>);
@@ -227,6 +247,19 @@ mod tests {
             "mailto:a@b",
         ] {
             assert_eq!(shown(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bytes_as_people_count_them() {
+        for (bytes, expect) in [
+            (1, "1 bytes"),
+            (1500, "1.5 kB"),
+            (500_000_000_000, "500 GB"),
+            (1_099_511_627_776, "1 TB"),
+            (1 << 50, "1.1 PB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), expect);
         }
     }
 }

@@ -6,6 +6,7 @@ mod payment_action_required;
 mod payment_failed;
 mod payment_received;
 mod payment_reminder;
+mod storage_warning;
 mod subscription_cancelled;
 mod subscription_expiring;
 mod subscription_past_due;
@@ -18,6 +19,7 @@ pub use payment_action_required::PaymentActionRequired;
 pub use payment_failed::PaymentFailed;
 pub use payment_received::PaymentReceived;
 pub use payment_reminder::PaymentReminder;
+pub use storage_warning::StorageWarning;
 pub use subscription_cancelled::{End, SubscriptionCancelled};
 pub use subscription_expiring::{Expiring, SubscriptionExpiring};
 pub use subscription_past_due::SubscriptionPastDue;
@@ -46,6 +48,8 @@ pub enum Message {
     SubscriptionPastDue(SubscriptionPastDue),
     /// A subscription, or its trial, ends soon.
     SubscriptionExpiring(SubscriptionExpiring),
+    /// The storage is nearly full.
+    StorageWarning(StorageWarning),
 }
 
 /// An e-mail as it is sent.
@@ -76,6 +80,7 @@ impl Message {
             Self::SubscriptionCancelled(mail) => mail.render(university),
             Self::SubscriptionPastDue(mail) => mail.render(university),
             Self::SubscriptionExpiring(mail) => mail.render(university),
+            Self::StorageWarning(mail) => mail.render(university),
         }
     }
 }

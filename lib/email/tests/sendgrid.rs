@@ -79,7 +79,7 @@ fn sendgrid(url: &str, sandbox: bool) -> SendGrid {
 async fn send_to(sendgrid: &SendGrid, name: &str) -> Result<Sent, EmailError> {
     let message = Message::Welcome(Welcome {
         domain: "portal.uu.example".to_owned(),
-        storage_quota: 5_000_000_000,
+        storage_quota: bitflow_email::format::Bytes(5_000_000_000),
     });
     let email = Email {
         to: Mailbox {

@@ -4,6 +4,7 @@ use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::contact::{DomainName, EmailAddress};
 use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId};
 use bitflow_domain::money::Money;
+use bitflow_domain::university::usage::UsagePercentage;
 use bitflow_domain::university::{StorageQuota, UniversityField, UniversityName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ payloads! {
     UniversityRestored = 1,
     /// A university's portal got a new secret.
     PortalSecretRotated = 1,
+    /// A university came near its storage quota.
+    StorageQuotaExceeded = 1,
     /// A subscription changed.
     SubscriptionStatusChanged = 1,
     /// There is an invoice that there was not.
@@ -157,6 +160,17 @@ pub struct UniversityRestored {
 pub struct PortalSecretRotated {
     /// Until when the one before it verifies.
     pub previous_expires_at: Timestamp,
+}
+
+/// A university uses more than 90 % of its storage quota, and did not before (contract section 2.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageQuotaExceeded {
+    /// Percent of the quota.
+    pub usage_percentage: UsagePercentage,
+    /// Bytes in use.
+    pub storage_used: u64,
+    /// What it may store, bytes.
+    pub storage_quota: StorageQuota,
 }
 
 /// A subscription's status or terms changed (contract section 1.1).
@@ -386,6 +400,11 @@ pub(crate) mod tests {
             }),
             Payload::from(PortalSecretRotated {
                 previous_expires_at: at,
+            }),
+            Payload::from(StorageQuotaExceeded {
+                usage_percentage: UsagePercentage::of(9157, StorageQuota::from_bytes(10_000).unwrap()),
+                storage_used: 9157,
+                storage_quota: StorageQuota::from_bytes(10_000).unwrap(),
             }),
         ]
     }

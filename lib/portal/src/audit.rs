@@ -1,9 +1,11 @@
 //! The audit trail: one line for every event.
 
 use bitflow_domain::university::UniversityField;
+use bitflow_domain::university::usage::Metric;
 use bitflow_events::envelope::Envelope;
-use bitflow_events::payload::{Expiring, Payload};
+use bitflow_events::payload::{Expiring, Payload, UniversityChange};
 use bitflow_store::activities::{Activities, Activity};
+use serde_json::json;
 
 use crate::error::{PortalError, load};
 
@@ -17,16 +19,38 @@ pub async fn record(activities: &Activities, event: &Envelope) -> Result<(), Por
 
 /// The line of an event: a type, a sentence, and the event's own facts.
 fn describe(event: &Envelope) -> Activity {
-    let mut metadata = serde_json::to_value(&event.payload).unwrap_or_default();
+    let (kind, description, metadata) = match metric(&event.payload) {
+        Some((metric, change)) => (
+            "metric_update".to_owned(),
+            format!("{} updated to {}", metric.as_str(), change.new),
+            json!({ "metric": metric, "old_value": change.old, "new_value": change.new }),
+        ),
+        None => (
+            snake_case(event.payload.kind()),
+            sentence(&event.payload),
+            serde_json::to_value(&event.payload).unwrap_or_default()["data"].take(),
+        ),
+    };
     Activity {
         id: event.event_id,
         university_id: event.university_id,
-        kind: snake_case(event.payload.kind()),
-        description: sentence(&event.payload),
-        metadata: metadata["data"].take(),
+        kind,
+        description,
+        metadata,
         actor: event.actor.clone(),
         correlation_id: event.correlation_id.clone(),
         occurred_at: event.occurred_at,
+    }
+}
+
+/// The metric that a portal reported: its line is the contract's own (contract section 4.1).
+fn metric(payload: &Payload) -> Option<(Metric, &UniversityChange)> {
+    match payload {
+        Payload::UniversityUpdated(updated) => match updated.changes.as_slice() {
+            [change] => Metric::of_field(change.field).map(|metric| (metric, change)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -54,6 +78,9 @@ fn sentence(payload: &Payload) -> String {
         Payload::UniversityDeleted(_) => "University deleted".to_owned(),
         Payload::UniversityRestored(_) => "University restored".to_owned(),
         Payload::PortalSecretRotated(_) => "Portal secret rotated".to_owned(),
+        Payload::StorageQuotaExceeded(it) => {
+            format!("Storage usage at {}%", it.usage_percentage)
+        }
         Payload::SubscriptionStatusChanged(change) => match change.from {
             None => format!("Subscription is {}", change.to.as_str()),
             Some(from) if from != change.to => {
@@ -114,6 +141,9 @@ fn words(field: UniversityField) -> &'static str {
         UniversityField::PrimaryEmail => "primary e-mail",
         UniversityField::Domain => "domain",
         UniversityField::StorageQuota => "storage quota",
+        UniversityField::Students => "students",
+        UniversityField::Faculty => "faculty",
+        UniversityField::Storage => "storage",
     }
 }
 

@@ -16,3 +16,4 @@ pub mod registry;
 pub mod relay;
 pub mod repeats;
 pub mod stripe_events;
+pub mod usage;

@@ -2,11 +2,11 @@
 
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::money::Money;
-use bitflow_email::format::{Amount, Invoice, Link};
+use bitflow_email::format::{Amount, Bytes, Invoice, Link};
 use bitflow_email::message::{
     End, Expiring, InvoiceGenerated, InvoiceVoided, Message, PaymentActionRequired, PaymentFailed,
-    PaymentReceived, PaymentReminder, SubscriptionCancelled, SubscriptionExpiring,
-    SubscriptionPastDue, Welcome,
+    PaymentReceived, PaymentReminder, StorageWarning, SubscriptionCancelled,
+    SubscriptionExpiring, SubscriptionPastDue, Welcome,
 };
 use bitflow_email::sendgrid::{Email, Mailbox, SendGrid};
 use bitflow_events::envelope::Envelope;
@@ -126,7 +126,12 @@ fn mail_of(event: &Envelope) -> Mail {
     let message = match &event.payload {
         Payload::UniversityCreated(created) => Some(Message::Welcome(Welcome {
             domain: created.domain.as_str().to_owned(),
-            storage_quota: created.storage_quota.bytes(),
+            storage_quota: Bytes(created.storage_quota.bytes()),
+        })),
+        Payload::StorageQuotaExceeded(it) => Some(Message::StorageWarning(StorageWarning {
+            usage_percentage: it.usage_percentage.to_string(),
+            used: Bytes(it.storage_used),
+            quota: Bytes(it.storage_quota.bytes()),
         })),
         // A trial or a credit makes invoices over nothing: nobody is asked for anything then.
         Payload::InvoiceGenerated(it) => is_something(it.amount_due).then(|| {
@@ -368,6 +373,16 @@ mod tests {
             "UniversityCreated",
             created.clone(),
             "Welcome to Bitflow, Uppsala",
+        );
+        let exceeded = json!({
+            "usage_percentage": 91.5,
+            "storage_used": 915,
+            "storage_quota": 1000,
+        });
+        check(
+            "StorageQuotaExceeded",
+            exceeded,
+            "Uppsala uses 91.5 % of its storage",
         );
         let change = json!({ "field": "name", "old": "Uppsala", "new": "Lund" });
         for (kind, data) in [

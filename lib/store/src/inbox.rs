@@ -15,7 +15,7 @@ use crate::item::{from_item, n, s, to_item};
 use crate::time::ttl;
 use crate::transaction::{Guard, Transaction};
 
-/// How long "handled" is remembered: longer than any sender repeats itself (SQS 14 days, Stripe's
+/// How long "handled" is remembered by default: longer than any sender repeats itself (SQS 14 days, Stripe's
 /// event list 30).
 pub const KEPT: SignedDuration = SignedDuration::from_hours(31 * 24);
 
@@ -27,6 +27,7 @@ pub struct Inbox {
     client: Client,
     table: String,
     consumer: &'static str,
+    kept: SignedDuration,
 }
 
 /// Which delivery of a message asks for the claim.
@@ -56,7 +57,14 @@ impl Inbox {
             client: client.clone(),
             table: table.into(),
             consumer,
+            kept: KEPT,
         }
+    }
+
+    /// The same, for a sender that repeats itself no longer than this.
+    #[must_use]
+    pub fn kept_for(self, kept: SignedDuration) -> Self {
+        Self { kept, ..self }
     }
 
     /// Adds "handled" to the transaction of the effect.
@@ -68,7 +76,7 @@ impl Inbox {
             holder: None,
             receive_count: None,
             lease_until: None,
-            expires_at: ttl(now + KEPT),
+            expires_at: ttl(now + self.kept),
         });
         transaction.insert(&self.table, "message_id", item, Guard::Inbox);
     }
@@ -92,7 +100,7 @@ impl Inbox {
             holder: Some(delivery.sqs_message_id.clone()),
             receive_count: Some(delivery.receive_count),
             lease_until: Some((now + lease).as_millisecond()),
-            expires_at: ttl(now + KEPT),
+            expires_at: ttl(now + self.kept),
         });
         let sent = self
             .client
@@ -144,7 +152,7 @@ impl Inbox {
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":settled", s("settled"))
-            .expression_attribute_values(":expires", n(ttl(now + KEPT)))
+            .expression_attribute_values(":expires", n(ttl(now + self.kept)))
             .send()
             .await
             .map_err(|error| StoreError::dynamo("UpdateItem inbox", error))?;

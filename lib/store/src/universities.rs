@@ -5,8 +5,9 @@ use aws_sdk_dynamodb::Client;
 use bitflow_domain::contact::{DomainName, EmailAddress};
 use bitflow_domain::id::UniversityId;
 use bitflow_domain::secret::{PortalSecrets, PreviousSecret};
+use bitflow_domain::university::usage::Metrics;
 use bitflow_domain::university::{
-    Metrics, NamePrefix, StorageQuota, University, UniversityName, UniversityStatus,
+    NamePrefix, StorageQuota, University, UniversityName, UniversityStatus,
 };
 use bitflow_domain::version::Version;
 use secrecy::ExposeSecret;
@@ -121,6 +122,10 @@ struct Record {
     students: u64,
     faculty: u64,
     storage: u64,
+    #[serde(default)]
+    measured_storage: u64,
+    #[serde(default)]
+    quota_warned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stripe_customer_id: Option<String>,
     #[serde(default)]
@@ -151,6 +156,8 @@ impl Record {
             students: university.metrics.students,
             faculty: university.metrics.faculty,
             storage: university.metrics.storage,
+            measured_storage: university.measured_storage,
+            quota_warned: university.quota_warned,
             stripe_customer_id: university.stripe_customer_id.clone(),
             stripe_customers_lost: university.stripe_customers_lost,
             portal_secret: university.portal_secrets.current.expose_secret().to_owned(),
@@ -183,6 +190,8 @@ impl Record {
                 faculty: self.faculty,
                 storage: self.storage,
             },
+            measured_storage: self.measured_storage,
+            quota_warned: self.quota_warned,
             stripe_customer_id: self.stripe_customer_id,
             stripe_customers_lost: self.stripe_customers_lost,
             portal_secrets: PortalSecrets {

@@ -7,7 +7,7 @@ use bitflow_fault::{Class, Fault};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// The header that carries the signature.
@@ -15,6 +15,13 @@ pub const HEADER: &str = "x-signature";
 
 /// How far the signed time may be from now, in either direction.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(300);
+
+/// A call that is known to come from whom it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Of what was signed, time and body: the same for every copy of the call, hex.
+    pub digest: String,
+}
 
 /// Why a call is not known to come from whom it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +59,7 @@ pub fn verify(
     header: &str,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), SignatureError> {
+) -> Result<Signed, SignatureError> {
     let (mut seconds, mut signature) = (None, None);
     for (key, value) in header
         .split(',')
@@ -78,7 +85,13 @@ pub fn verify(
     if now.duration_since(signed_at).abs() > TOLERANCE {
         return Err(SignatureError::Stale);
     }
-    Ok(())
+    let signed = Sha256::new()
+        .chain_update(seconds.to_string())
+        .chain_update(".")
+        .chain_update(body);
+    Ok(Signed {
+        digest: hex::encode(signed.finalize()),
+    })
 }
 
 fn digest(secret: &SecretString, seconds: i64, body: &[u8]) -> [u8; 32] {
@@ -110,7 +123,8 @@ mod tests {
         let secrets: Vec<_> = secrets.iter().map(|text| secret(text)).collect();
         let secrets: Vec<_> = secrets.iter().collect();
         let now = Timestamp::from_second(now).unwrap();
-        assert_eq!(verify(&secrets, header, body, now), expect, "{header}");
+        let seen = verify(&secrets, header, body, now).map(drop);
+        assert_eq!(seen, expect, "{header}");
     }
 
     #[test]
@@ -132,6 +146,31 @@ mod tests {
             Err(SignatureError::Malformed),
         );
         check(&["old"], "", b"body", T, Err(SignatureError::Malformed));
+    }
+
+    #[test]
+    fn a_copy_is_known_by_its_digest() {
+        let at = Timestamp::from_second(T).unwrap();
+        let digest = |header: &str, body: &[u8]| {
+            verify(&[&secret("old"), &secret("new")], header, body, at)
+                .unwrap()
+                .digest
+        };
+        let signed = sign(&secret("new"), b"body", at);
+        let first = digest(&signed, b"body");
+        let (time, signature) = signed.split_once(",v1=").unwrap();
+        for copy in [
+            signed.clone(),
+            format!("v1={signature}, {time},v0=00"),
+            format!("{time},v1={}", signature.to_uppercase()),
+            sign(&secret("old"), b"body", at),
+        ] {
+            assert_eq!(digest(&copy, b"body"), first, "{copy}");
+        }
+        let other = sign(&secret("new"), b"other", at);
+        assert_ne!(digest(&other, b"other"), first);
+        let later = sign(&secret("new"), b"body", at + SignedDuration::from_secs(1));
+        assert_ne!(digest(&later, b"body"), first);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What each mail says, in full.
 
 use super::*;
-use crate::format::{Amount, Invoice, Link};
+use crate::format::{Amount, Bytes, Invoice, Link};
 use jiff::Timestamp;
 
 fn check(name: &str, message: Message) {
@@ -45,7 +45,7 @@ fn page() -> Option<Link> {
 fn welcome() -> Welcome {
     Welcome {
         domain: "portal.uu.example".to_owned(),
-        storage_quota: 500_000_000_000,
+        storage_quota: Bytes(500_000_000_000),
     }
 }
 
@@ -184,6 +184,16 @@ fn subscriptions() {
         let mail = SubscriptionExpiring { what, ends_at: at };
         check(name, Message::SubscriptionExpiring(mail));
     }
+}
+
+#[test]
+fn warnings() {
+    let mail = StorageWarning {
+        usage_percentage: "91.5".to_owned(),
+        used: Bytes(457_500_000_000),
+        quota: Bytes(500_000_000_000),
+    };
+    check("storage_warning", Message::StorageWarning(mail));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{Registry, active};
 use crate::error::{PortalError, commit};
-use crate::fresh;
+use crate::{fresh, usage};
 
 /// What a university becomes, and the event that tells of it.
 pub(super) struct Next {
@@ -148,6 +148,9 @@ impl Registry {
                 }
             }
             self.outbox.put(&mut transaction, &event);
+            if let Some(warning) = usage::warning(&stored, &university, context, now) {
+                self.outbox.put(&mut transaction, &warning);
+            }
             match transaction.commit().await {
                 Ok(()) => return Ok(Some(university)),
                 Err(CommitError::Conflict {
@@ -193,5 +196,8 @@ fn value(university: &University, field: UniversityField) -> Value {
         UniversityField::PrimaryEmail => json!(university.primary_email),
         UniversityField::Domain => json!(university.domain),
         UniversityField::StorageQuota => json!(university.storage_quota),
+        UniversityField::Students => json!(university.metrics.students),
+        UniversityField::Faculty => json!(university.metrics.faculty),
+        UniversityField::Storage => json!(university.metrics.storage),
     }
 }
