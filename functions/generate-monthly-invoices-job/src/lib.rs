@@ -7,6 +7,7 @@
 //! same month does nothing. A message that is sent twice bills nothing twice.
 
 use bitflow_portal::billing::due::Dispatcher;
+use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_store::job_runs::JobRuns;
@@ -37,8 +38,10 @@ impl Cx {
                 config.text(config::JOB_RUNS_TABLE),
                 "generate-monthly-invoices-job",
             ),
-            sqs: aws_sdk_sqs::Client::new(config.aws()),
-            queue_url: config.text(config::INVOICE_QUEUE_URL).to_owned(),
+            queue: Queue::new(
+                aws_sdk_sqs::Client::new(config.aws()),
+                config.text(config::INVOICE_QUEUE_URL),
+            ),
         };
         Self { dispatcher }
     }

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bitflow_domain::id::UniversityId;
-use bitflow_domain::university::{Metrics, StorageQuota, University, UniversityStatus};
+use bitflow_domain::university::usage::{Metrics, UsagePercentage};
+use bitflow_domain::university::{StorageQuota, University, UniversityStatus};
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Actor, EventId};
 use bitflow_portal::registry::Rotated;
@@ -27,6 +28,10 @@ pub(crate) struct UniversityView {
     status: UniversityStatus,
     #[serde(flatten)]
     metrics: Metrics,
+    /// Bytes that its files with us came to when they were measured last.
+    measured_storage: u64,
+    /// Of what is stored at the portal and with us, in percent of the quota.
+    storage_usage_percentage: UsagePercentage,
     stripe_customer_id: Option<String>,
     version: Version,
     created_at: Timestamp,
@@ -43,6 +48,8 @@ impl UniversityView {
             storage_quota: university.storage_quota,
             status: university.status,
             metrics: university.metrics,
+            measured_storage: university.measured_storage,
+            storage_usage_percentage: university.storage_usage(),
             stripe_customer_id: university.stripe_customer_id.clone(),
             version: university.version,
             created_at: university.created_at,

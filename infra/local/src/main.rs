@@ -76,8 +76,8 @@ enum Command {
         /// A file with the event, e.g. one below `events/`.
         event: PathBuf,
     },
-    /// Prints a sample event as `invoke` would send it: a Stripe webhook's is signed anew, since a
-    /// signature is good for five minutes.
+    /// Prints a sample event as `invoke` would send it: what Stripe or a portal signs is signed
+    /// anew, since a signature is good for five minutes.
     Sample {
         /// A file below `events/`.
         event: PathBuf,
@@ -128,7 +128,7 @@ async fn main() -> ExitCode {
         Some(Command::Demo) => tour(data).await,
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
-        Some(Command::Sample { event }) => remote::print_sample(&data, &event),
+        Some(Command::Sample { event }) => remote::print_sample(&data, &event).await,
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
         Some(Command::Simulate {
             universities,

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use bitflow_domain::id::UniversityId;
+use bitflow_store::universities::Universities;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::functions::workspace;
 use crate::http_api::jwt::Issuer;
-use crate::samples::sign_anew;
-use crate::stack::{ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, template_settings};
+use crate::samples::{Secrets, caller, sign_anew};
+use crate::stack::{ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, dynamo, template_settings};
 use crate::template::{self, model::Trigger};
 
 /// Says in the data folder that a stack is running, and where.
@@ -58,30 +61,42 @@ pub fn token(data: &Path, scopes: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Invokes a function with the event in a file (signed anew, where it is a Stripe webhook's), and
+/// Invokes a function with the event in a file (signed anew, where somebody signs it), and
 /// prints its answer.
 pub async fn invoke(data: &Path, function: &str, event: &Path) -> Result<(), String> {
     let info = announced(data)?;
-    let event = sample(&info, event)?;
+    let event = sample(&info, event).await?;
     call(&info, function, event.to_string().into()).await
 }
 
 /// Prints the event in a file, signed anew, for other clients.
-pub fn print_sample(data: &Path, event: &Path) -> Result<(), String> {
-    println!("{}", sample(&announced(data)?, event)?);
+pub async fn print_sample(data: &Path, event: &Path) -> Result<(), String> {
+    println!("{}", sample(&announced(data)?, event).await?);
     Ok(())
 }
 
-fn sample(info: &Info, event: &Path) -> Result<Value, String> {
+async fn sample(info: &Info, event: &Path) -> Result<Value, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", event.display());
     let text = std::fs::read(event).map_err(|error| wrong(&error))?;
     let mut event = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
-    sign_anew(
-        &mut event,
-        &info.stripe_webhook_secret.clone().into(),
-        now(),
-    );
+    let secrets = Secrets {
+        stripe: info.stripe_webhook_secret.clone().into(),
+        portal: portal_secret(info, &event).await?,
+    };
+    sign_anew(&mut event, &secrets, now());
     Ok(event)
+}
+
+/// What the portal of the university that a sample names signs with, if the stack has that one.
+async fn portal_secret(info: &Info, event: &Value) -> Result<Option<SecretString>, String> {
+    let Some(Ok(id)) = caller(event).map(|id| UniversityId::parse(&id)) else {
+        return Ok(None);
+    };
+    let table = format!("{STACK_NAME}-universities");
+    let universities = Universities::new(&dynamo(&info.aws, &info.aws_url), table);
+    let found = universities.get(id).await;
+    let found = found.map_err(|error| format!("the stack did not answer: {error}"))?;
+    Ok(found.map(|university| university.portal_secrets.current))
 }
 
 /// Invokes a job with what its schedule would send at `at`, and prints its answer.

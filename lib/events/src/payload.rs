@@ -402,7 +402,10 @@ pub(crate) mod tests {
                 previous_expires_at: at,
             }),
             Payload::from(StorageQuotaExceeded {
-                usage_percentage: UsagePercentage::of(9157, StorageQuota::from_bytes(10_000).unwrap()),
+                usage_percentage: UsagePercentage::of(
+                    9157,
+                    StorageQuota::from_bytes(10_000).unwrap(),
+                ),
                 storage_used: 9157,
                 storage_quota: StorageQuota::from_bytes(10_000).unwrap(),
             }),

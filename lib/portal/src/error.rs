@@ -8,6 +8,7 @@ use bitflow_store::error::StoreError;
 use bitflow_store::page::ListError;
 use bitflow_store::transaction::CommitError;
 use bitflow_stripe::error::StripeError;
+use bitflow_university::SignatureError;
 
 /// A use case failed; nothing of it is stored unless the variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,9 @@ pub enum PortalError {
         /// What is stored.
         current: Version,
     },
+    /// A call is not known to come from the portal that it names.
+    #[error("the call is not signed by the portal that it names")]
+    Signature(#[source] SignatureError),
     /// A deleted university cannot be billed.
     #[error("the university is deleted")]
     DeletedUniversity([Violation; 1]),
@@ -188,6 +192,7 @@ impl Fault for PortalError {
             Self::Refused { .. } | Self::DeletedUniversity(_) | Self::KeyReused(_) => {
                 Class::Invalid
             }
+            Self::Signature(source) => source.class(),
             Self::NotNow(_) => Class::Conflict,
             Self::OtherVersion { .. } => Class::Precondition,
             Self::UnknownStatus | Self::BadPlan => Class::Broken,
@@ -228,6 +233,7 @@ impl Fault for PortalError {
             Self::NoSubscription(_) => none_such("subscription"),
             Self::NoInvoice(_) => none_such("invoice"),
             Self::NotNow(why) => Some(why.clone()),
+            Self::Signature(source) => Some(format!("The call is not authenticated: {source}.")),
             Self::Refused { violations, .. } if violations.is_empty() => Some(format!(
                 "Stripe refused it: {}",
                 self.said().unwrap_or("no reason was given.")

@@ -8,10 +8,12 @@ pub mod audit;
 pub mod billing;
 #[cfg(feature = "stripe-api")]
 pub mod customers;
+pub mod enqueue;
 pub mod error;
 mod fresh;
 pub mod listen;
 pub mod mail;
+pub mod portals;
 pub mod registry;
 pub mod relay;
 pub mod repeats;

@@ -5,8 +5,8 @@ use bitflow_domain::money::Money;
 use bitflow_email::format::{Amount, Bytes, Invoice, Link};
 use bitflow_email::message::{
     End, Expiring, InvoiceGenerated, InvoiceVoided, Message, PaymentActionRequired, PaymentFailed,
-    PaymentReceived, PaymentReminder, StorageWarning, SubscriptionCancelled,
-    SubscriptionExpiring, SubscriptionPastDue, Welcome,
+    PaymentReceived, PaymentReminder, StorageWarning, SubscriptionCancelled, SubscriptionExpiring,
+    SubscriptionPastDue, Welcome,
 };
 use bitflow_email::sendgrid::{Email, Mailbox, SendGrid};
 use bitflow_events::envelope::Envelope;

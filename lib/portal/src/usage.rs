@@ -1,6 +1,8 @@
 //! What a university has and uses: what its portal reports, what its files with us come to, and the
 //! warning when that comes near its quota.
 
+pub mod due;
+
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::UniversityId;
 use bitflow_domain::university::usage::{Metric, MetricValue};
@@ -15,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{PortalError, commit, load};
 use crate::fresh;
+use crate::portals::Caller;
 
 /// The inbox's name for what portals report.
 pub const CONSUMER: &str = "university-sync";
@@ -35,14 +38,12 @@ pub struct Usage {
 }
 
 /// What a portal reports (contract section 4.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     /// Of what.
     pub metric: Metric,
     /// How much.
     pub value: MetricValue,
-    /// The same for every copy of the call.
-    pub digest: String,
 }
 
 /// What became of a report.
@@ -66,27 +67,21 @@ pub enum Measured {
 }
 
 impl Usage {
-    /// The university that is said to report, deleted or not.
-    pub async fn reporter(&self, id: UniversityId) -> Result<Option<University>, PortalError> {
-        let found = self.universities.get(id).await;
-        found.map_err(load("authenticate portal"))
-    }
-
-    /// Writes down what the portal of `university` reported, once, with the event that tells the old
+    /// Writes down what the portal of a university reported, once, with the event that tells the old
     /// value and the new one; and warns where it thereby comes near its quota.
     ///
     /// A copy of the call meets the row of the first in `inbox`, committed with its effect, and so
     /// brings no old value back.
     pub async fn report(
         &self,
-        university: University,
+        caller: Caller,
         report: &Report,
         inbox: &Inbox,
         context: &Context,
         now: Timestamp,
     ) -> Result<Reported, PortalError> {
         const OPERATION: &str = "report metric";
-        let mut stored = university;
+        let (mut stored, digest) = (caller.university, caller.digest);
         for _ in 0..3 {
             if stored.status == UniversityStatus::Deleted {
                 return Err(PortalError::NoUniversity(stored.id));
@@ -109,7 +104,7 @@ impl Usage {
             );
             let mut transaction = self.replacement(&stored, &next, context, now);
             self.outbox.put(&mut transaction, &event);
-            inbox.handled(&mut transaction, &report.digest, now);
+            inbox.handled(&mut transaction, &digest, now);
             match transaction.commit().await {
                 Ok(()) => return Ok(Reported::Applied),
                 Err(CommitError::AlreadyHandled) => return Ok(Reported::Repeated),

@@ -69,6 +69,7 @@ variables! {
     IDEMPOTENCY_KEYS_TABLE: Text, "Name of the table of what was begun under an idempotency key.";
     JOB_RUNS_TABLE: Text, "Name of the table of how far each run of a job came.";
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
+    STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
     SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";
     EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";

@@ -65,6 +65,28 @@ impl Universities {
         Ok(rows.map(Record::into_entity))
     }
 
+    /// The ids of up to `limit` universities of one status after `cursor`. An index read, likewise.
+    pub async fn ids(
+        &self,
+        status: UniversityStatus,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<UniversityId>, ListError> {
+        let key = CursorKey {
+            partition: ("status", status.as_str()),
+            others: &["university_id", "name_key"],
+        };
+        let select = Select {
+            only: Some("university_id"),
+            ..Select::of("by_status", key)
+        };
+        let rows = self
+            .table
+            .page::<KeyRecord>(select, limit.into(), cursor)
+            .await?;
+        Ok(rows.map(|row| row.university_id))
+    }
+
     /// Whose customer this is at Stripe. An index read: a new link shows after a moment.
     pub async fn by_stripe_customer(
         &self,

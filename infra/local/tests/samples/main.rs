@@ -20,7 +20,7 @@ use run::Samples;
 use seed::{INVOICE, UNIVERSITY, World};
 use support::{text, time};
 
-const ALL: [Samples; 13] = [
+const ALL: [Samples; 15] = [
     ACTIVITY_LISTENER,
     BILLING_API,
     EMAIL_LISTENER,
@@ -32,7 +32,9 @@ const ALL: [Samples; 13] = [
     STRIPE_CUSTOMER_LISTENER,
     STRIPE_WEBHOOK,
     SWEEP_OUTBOX_JOB,
+    SYNC_STORAGE_USAGE_JOB,
     UNIVERSITIES_API,
+    UNIVERSITY_SYNC,
     WARN_EXPIRING_SUBSCRIPTIONS_JOB,
 ];
 
@@ -343,6 +345,18 @@ async fn sweep_outbox_job() {
     world.stack.finish().await;
 }
 
+const SYNC_STORAGE_USAGE_JOB: Samples = Samples {
+    function: "sync-storage-usage-job",
+    answers: &[("scheduled.json", Null)],
+};
+
+#[tokio::test]
+async fn sync_storage_usage_job() {
+    let world = World::start().await;
+    world.run(&SYNC_STORAGE_USAGE_JOB).await;
+    world.stack.finish().await;
+}
+
 const UNIVERSITIES_API: Samples = Samples {
     function: "universities-api",
     answers: &[
@@ -380,6 +394,32 @@ async fn universities_api() {
     let mut events = world.stack.events(UNIVERSITY).await;
     events.sort();
     assert_eq!(events, expected);
+    world.stack.finish().await;
+}
+
+const UNIVERSITY_SYNC: Samples = Samples {
+    function: "university-sync",
+    answers: &[
+        ("students.json", Status(200)),
+        ("storage.json", Status(200)),
+        ("invalid.json", Status(422)),
+        ("stale-signature.json", Status(401)),
+    ],
+};
+
+#[tokio::test]
+async fn university_sync() {
+    let world = World::start().await;
+    world.run(&UNIVERSITY_SYNC).await;
+    let metrics = world.university().await.metrics;
+    assert_eq!(
+        (metrics.students, metrics.storage),
+        (15_000, 450_000_000_000)
+    );
+    let mut activity = world.stack.activity(UNIVERSITY).await;
+    activity.sort();
+    let expected = ["metric_update", "metric_update", "storage_quota_exceeded"];
+    assert_eq!(activity, expected);
     world.stack.finish().await;
 }
 

@@ -1,10 +1,10 @@
 //! How samples are run.
 
 use bitflow_local::functions::workspace;
-use bitflow_local::samples;
+use bitflow_local::samples::{self, Secrets};
 use serde_json::{Value, json};
 
-use crate::seed::World;
+use crate::seed::{PORTAL_SECRET, World};
 use crate::support::real_now;
 
 /// A function's samples in the order in which they are run, and what each answers.
@@ -44,8 +44,11 @@ impl World {
         let event = self.with_stand_ins(std::fs::read_to_string(path).expect("a sample"));
         let mut event: Value = serde_json::from_str(&event).expect("JSON");
         if !sample.contains("stale") {
-            let secret = self.stack.info().stripe_webhook_secret.clone().into();
-            samples::sign_anew(&mut event, &secret, real_now());
+            let secrets = Secrets {
+                stripe: self.stack.info().stripe_webhook_secret.clone().into(),
+                portal: Some(PORTAL_SECRET.to_owned().into()),
+            };
+            samples::sign_anew(&mut event, &secrets, real_now());
         }
         let function = sample.split('/').next().unwrap_or_default();
         let invoked = self.stack.lambda.invoke(function, event.to_string().into());

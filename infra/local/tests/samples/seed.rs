@@ -23,6 +23,8 @@ const fn sample(n: u128) -> Uuid {
 
 /// The university that the samples are about.
 pub(crate) const UNIVERSITY: UniversityId = UniversityId::from_uuid(sample(1));
+/// What its portal signs with.
+pub(crate) const PORTAL_SECRET: &str = "psk_sample";
 /// An invoice of it that is not paid.
 pub(crate) const INVOICE: InvoiceId = InvoiceId::from_uuid(sample(2));
 /// Its manual plan.
@@ -76,7 +78,7 @@ impl World {
             domain: DomainName::parse("portal.sample.example").expect("a domain"),
             storage_quota: StorageQuota::from_bytes(1).expect("a quota"),
         };
-        let secrets = PortalSecrets::new("s".to_owned().into());
+        let secrets = PortalSecrets::new(PORTAL_SECRET.to_owned().into());
         let university = University {
             stripe_customer_id,
             ..University::onboard(UNIVERSITY, new, secrets, real_now())

@@ -184,22 +184,36 @@ impl TestStack {
         body: &[u8],
         signature: Option<&str>,
     ) -> (StatusCode, Value) {
-        let url = format!("{}/api/webhooks/stripe", self.info().api_url);
+        let header = signature.map(|signature| ("stripe-signature", signature));
+        self.post_raw("/api/webhooks/stripe", body, header).await
+    }
+
+    /// Posts a body as a portal does, with this signature header.
+    pub(crate) async fn post_signed(
+        &self,
+        path: &str,
+        body: &str,
+        signature: Option<&str>,
+    ) -> (StatusCode, Value) {
+        let header = signature.map(|signature| ("x-signature", signature));
+        self.post_raw(path, body.as_bytes(), header).await
+    }
+
+    async fn post_raw(
+        &self,
+        path: &str,
+        body: &[u8],
+        header: Option<(&str, &str)>,
+    ) -> (StatusCode, Value) {
         let mut request = self
             .http
-            .post(url)
+            .post(format!("{}{path}", self.info().api_url))
             .header("content-type", "application/json");
-        if let Some(signature) = signature {
-            request = request.header("stripe-signature", signature);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
-        read(
-            request
-                .body(body.to_vec())
-                .send()
-                .await
-                .expect("the API answers"),
-        )
-        .await
+        let sent = request.body(body.to_vec()).send().await;
+        read(sent.expect("the API answers")).await
     }
 
     /// Posts a body to the Stripe webhook, signed as Stripe would.

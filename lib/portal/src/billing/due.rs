@@ -1,30 +1,20 @@
 //! The monthly run: which subscriptions are to be looked at, as one message each.
 
-use std::fmt::Write as _;
-
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use bitflow_domain::billing::month::Month;
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::id::{SubscriptionId, UniversityId};
 use bitflow_store::job_runs::JobRuns;
-use bitflow_store::subscriptions::{SubscriptionKey, Subscriptions};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use bitflow_store::subscriptions::Subscriptions;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::enqueue::Queue;
 use crate::error::{PortalError, load};
 use crate::listen::ListenError;
 
 /// Subscriptions read, sent and noted at a time: what a run that dies repeats, and what it holds
 /// in memory.
 const PAGE: u16 = 500;
-
-/// Messages of one SendMessageBatch call, by SQS's quota.
-const BATCH: usize = 10;
-
-/// Calls under way at a time.
-const CALLS: usize = 16;
 
 const OPERATION: &str = "dispatch monthly invoices";
 
@@ -53,10 +43,8 @@ pub struct Dispatcher {
     pub subscriptions: Subscriptions,
     /// How far the run came.
     pub runs: JobRuns,
-    /// SQS.
-    pub sqs: Client,
     /// Where the messages go.
-    pub queue_url: String,
+    pub queue: Queue,
 }
 
 impl Dispatcher {
@@ -82,8 +70,12 @@ impl Dispatcher {
                     operation: OPERATION,
                     source,
                 })?;
-            self.send(&page.data, month).await?;
-            sent += page.data.len();
+            let due = page.data.iter().map(|key| InvoiceDue {
+                university_id: key.university_id,
+                subscription_id: key.subscription_id,
+                month,
+            });
+            sent += self.queue.send(due).await?;
             at = match page.next_cursor {
                 Some(cursor) => Position {
                     cursor: Some(cursor),
@@ -100,57 +92,6 @@ impl Dispatcher {
         let finished = self.runs.finish(&run, scheduled_at).await;
         finished.map_err(load(OPERATION))?;
         Ok(sent)
-    }
-
-    async fn send(&self, keys: &[SubscriptionKey], month: Month) -> Result<(), PortalError> {
-        stream::iter(keys.chunks(BATCH))
-            .map(|batch| self.send_batch(batch, month))
-            .buffer_unordered(CALLS)
-            .try_collect::<()>()
-            .await
-    }
-
-    /// One call; what SQS did not take is sent again, three times at most.
-    async fn send_batch(&self, keys: &[SubscriptionKey], month: Month) -> Result<(), PortalError> {
-        let mut left: Vec<usize> = (0..keys.len()).collect();
-        let mut code = String::new();
-        for _ in 0..3 {
-            let entries = left.iter().map(|at| {
-                let due = InvoiceDue {
-                    university_id: keys[*at].university_id,
-                    subscription_id: keys[*at].subscription_id,
-                    month,
-                };
-                SendMessageBatchRequestEntry::builder()
-                    .id(at.to_string())
-                    .message_body(serde_json::to_string(&due).expect("ids and a month are JSON"))
-                    .build()
-                    .expect("id and body are set")
-            });
-            let answer = self
-                .sqs
-                .send_message_batch()
-                .queue_url(&self.queue_url)
-                .set_entries(Some(entries.collect()))
-                .send()
-                .await
-                .map_err(|error| PortalError::Queue {
-                    code: aws_sdk_sqs::error::ProvideErrorMetadata::code(&error)
-                        .unwrap_or("no answer")
-                        .to_owned(),
-                })?;
-            left = answer
-                .failed()
-                .iter()
-                .filter_map(|failed| failed.id().parse().ok())
-                .collect();
-            let Some(failed) = answer.failed().first() else {
-                return Ok(());
-            };
-            code.clear();
-            let _ = write!(code, "{}", failed.code());
-        }
-        Err(PortalError::Queue { code })
     }
 }
 

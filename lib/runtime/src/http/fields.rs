@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bitflow_fault::Violation;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,28 @@ impl Fields {
         Self {
             fingerprint: hex::encode(Sha256::digest(text)),
             ..Self::below(String::new(), object)
+        }
+    }
+
+    /// Reads a body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
+        if body.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(object)) => Ok(Self::new(object)),
+            Ok(_) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "The body must be a JSON object.",
+            )),
+            Err(error) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!(
+                    "The body is not JSON: line {}, column {}.",
+                    error.line(),
+                    error.column()
+                ),
+            )),
         }
     }
 
@@ -209,48 +231,36 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let kind = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        let json = kind.is_some_and(|kind| {
-            let essence = kind.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/json")
-        });
-        if !json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The Content-Type must be application/json.",
-            ));
-        }
-        let too_large = || {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The body must have at most {MAX_BODY} bytes."),
-            )
-        };
+        is_json(request.headers())?;
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| too_large())?;
-        if body.len() > MAX_BODY {
-            return Err(too_large());
-        }
-        match serde_json::from_slice(&body) {
-            Ok(Value::Object(object)) => Ok(Self::new(object)),
-            Ok(_) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "The body must be a JSON object.",
-            )),
-            Err(error) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                format!(
-                    "The body is not JSON: line {}, column {}.",
-                    error.line(),
-                    error.column()
-                ),
-            )),
-        }
+        Self::parse(&body)
     }
+}
+
+/// 415 where the body is said to be something else.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let json = kind.is_some_and(|kind| {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    json.then_some(()).ok_or_else(|| {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The Content-Type must be application/json.",
+        )
+    })
+}
+
+pub(super) fn too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body must have at most {MAX_BODY} bytes."),
+    )
 }
 
 #[cfg(test)]

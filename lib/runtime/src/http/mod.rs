@@ -8,5 +8,6 @@ pub mod problem;
 pub mod query;
 pub mod repeat;
 mod serve;
+pub mod signed;
 
 pub use serve::{Requested, run};

@@ -1,0 +1,85 @@
+//! Work for a listener: one SQS message for each piece.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::error::PortalError;
+
+/// Messages of one SendMessageBatch call, by SQS's quota.
+const BATCH: usize = 10;
+
+/// Calls under way at a time.
+const CALLS: usize = 16;
+
+/// A queue that a job fills.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    sqs: Client,
+    url: String,
+}
+
+impl Queue {
+    /// The queue at `url`.
+    pub fn new(sqs: Client, url: impl Into<String>) -> Self {
+        Self {
+            sqs,
+            url: url.into(),
+        }
+    }
+
+    /// Sends one message for each piece of work; how many. Where it fails, some were sent: whoever
+    /// handles them takes a piece that comes twice for one.
+    pub(crate) async fn send<W: Serialize>(
+        &self,
+        work: impl IntoIterator<Item = W>,
+    ) -> Result<usize, PortalError> {
+        let bodies: Vec<String> = work
+            .into_iter()
+            .map(|piece| serde_json::to_string(&piece).expect("a piece of work is JSON"))
+            .collect();
+        stream::iter(bodies.chunks(BATCH))
+            .map(|batch| self.send_batch(batch))
+            .buffer_unordered(CALLS)
+            .try_collect::<()>()
+            .await?;
+        Ok(bodies.len())
+    }
+
+    /// One call; what SQS did not take is sent again, three times at most.
+    async fn send_batch(&self, bodies: &[String]) -> Result<(), PortalError> {
+        let mut left: Vec<usize> = (0..bodies.len()).collect();
+        let mut refused = String::new();
+        for _ in 0..3 {
+            let entries = left.iter().map(|at| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(at.to_string())
+                    .message_body(&bodies[*at])
+                    .build()
+                    .expect("id and body are set")
+            });
+            let answer = self
+                .sqs
+                .send_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(entries.collect()))
+                .send()
+                .await
+                .map_err(|error| PortalError::Queue {
+                    code: error.code().unwrap_or("no answer").to_owned(),
+                })?;
+            left = answer
+                .failed()
+                .iter()
+                .filter_map(|failed| failed.id().parse().ok())
+                .collect();
+            let Some(failed) = answer.failed().first() else {
+                return Ok(());
+            };
+            failed.code().clone_into(&mut refused);
+        }
+        Err(PortalError::Queue { code: refused })
+    }
+}
