@@ -115,17 +115,8 @@ async fn the_bus_takes_what_is_well_formed() {
 #[tokio::test]
 async fn files_are_put_and_fetched_by_presigned_urls() {
     let stack = TestStack::start().await;
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(region(&stack))
-        .credentials_provider(credentials(&stack))
-        .endpoint_url(&stack.info().aws_url)
-        .force_path_style(true);
-    let s3 = aws_sdk_s3::Client::from_conf(config.build());
-    let (bucket, key) = (
-        format!("{}-000000000000", stack.name("files")),
-        "universities/u/logo.png",
-    );
+    let s3 = stack.s3();
+    let (bucket, key) = (stack.bucket(), "universities/u/logo.png");
     s3.put_object()
         .bucket(&bucket)
         .key(key)

@@ -2,6 +2,7 @@
 //! warning when that comes near its quota.
 
 pub mod due;
+pub mod measure;
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::UniversityId;

@@ -68,6 +68,7 @@ variables! {
     INBOX_TABLE: Text, "Name of the table of messages that were handled.";
     IDEMPOTENCY_KEYS_TABLE: Text, "Name of the table of what was begun under an idempotency key.";
     JOB_RUNS_TABLE: Text, "Name of the table of how far each run of a job came.";
+    FILES_BUCKET: Text, "Name of the bucket of files.";
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
     STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use bitflow_fault::{Class, Fault};
 
-/// An operation on a table failed.
+/// An operation on a table, or on the bucket, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// DynamoDB refused, or could not be reached.
@@ -13,6 +13,17 @@ pub enum StoreError {
     Dynamo {
         /// The call, e.g. `GetItem universities`.
         operation: String,
+        /// Whether it may work later.
+        class: Class,
+        /// What the SDK said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// S3 refused, or could not be reached.
+    #[error("S3 {operation} failed")]
+    Files {
+        /// The call, e.g. `ListObjectsV2`.
+        operation: &'static str,
         /// Whether it may work later.
         class: Class,
         /// What the SDK said.
@@ -37,38 +48,58 @@ impl StoreError {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let class = match &error {
-            SdkError::ServiceError(service) => class_of_code(service.err().code()),
-            SdkError::ConstructionFailure(_) => Class::Broken,
-            _ => Class::Busy,
-        };
         Self::Dynamo {
             operation: operation.into(),
-            class,
+            class: class_of(&error),
             source: Box::new(error),
         }
+    }
+
+    /// Likewise for the bucket.
+    pub(crate) fn s3<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        Self::Files {
+            operation,
+            class: class_of(&error),
+            source: Box::new(error),
+        }
+    }
+}
+
+fn class_of<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Class {
+    match error {
+        SdkError::ServiceError(service) => class_of_code(service.err().code()),
+        SdkError::ConstructionFailure(_) => Class::Broken,
+        _ => Class::Busy,
     }
 }
 
 impl Fault for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Dynamo { class, .. } => *class,
+            Self::Dynamo { class, .. } | Self::Files { class, .. } => *class,
             Self::Row { .. } => Class::Broken,
         }
     }
 }
 
-/// DynamoDB's error codes that mean "later", by its developer guide ("Error handling").
+/// Error codes that mean "later": DynamoDB's by its developer guide ("Error handling"), S3's by its
+/// API reference ("Error responses").
 fn class_of_code(code: Option<&str>) -> Class {
     match code {
         Some(
-            "InternalServerError"
+            "InternalError"
+            | "InternalServerError"
             | "LimitExceededException"
             | "ProvisionedThroughputExceededException"
             | "ReplicatedWriteConflictException"
             | "RequestLimitExceeded"
+            | "RequestTimeout"
             | "ServiceUnavailable"
+            | "SlowDown"
             | "ThrottlingException"
             | "TransactionConflictException"
             | "TransactionInProgressException",

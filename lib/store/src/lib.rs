@@ -1,4 +1,4 @@
-//! What is stored, and how it changes: DynamoDB tables, transactions, outbox and inbox.
+//! What is stored, and how it changes: DynamoDB tables, transactions, outbox and inbox; files in S3.
 //!
 //! One module for each table (`infra/ARCHITECTURE.md` §5). Table names come from configuration;
 //! raw attribute names appear nowhere outside this crate, and its records are private to it.
@@ -8,6 +8,7 @@
 pub mod activities;
 pub mod domains;
 pub mod error;
+pub mod files;
 pub mod idempotency;
 pub mod inbox;
 pub mod invoices;

@@ -147,6 +147,8 @@ pub struct Statement {
     pub actions: Vec<String>,
     /// ARNs, wildcards allowed.
     pub resources: Vec<String>,
+    /// The `s3:prefix` that it is on condition of, wildcards allowed; empty: no condition.
+    pub prefixes: Vec<String>,
 }
 
 /// One DynamoDB table.

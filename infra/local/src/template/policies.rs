@@ -13,10 +13,25 @@ pub(super) fn read(function: &Properties<'_>) -> Vec<Statement> {
             statements.push(Statement {
                 actions: statement.texts("Action"),
                 resources: statement.texts("Resource"),
+                prefixes: prefixes(&statement),
             });
             statement.finish();
         }
         policy.finish();
     }
     statements
+}
+
+/// `Condition`: of all there are, what a bucket is listed below.
+fn prefixes(statement: &Properties<'_>) -> Vec<String> {
+    let Some(condition) = statement.object("Condition") else {
+        return Vec::new();
+    };
+    let prefixes = condition.object("StringLike").map(|like| {
+        let prefixes = like.texts("s3:prefix");
+        like.finish();
+        prefixes
+    });
+    condition.finish();
+    prefixes.unwrap_or_default()
 }

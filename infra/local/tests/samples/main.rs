@@ -20,7 +20,7 @@ use run::Samples;
 use seed::{INVOICE, UNIVERSITY, World};
 use support::{text, time};
 
-const ALL: [Samples; 15] = [
+const ALL: [Samples; 16] = [
     ACTIVITY_LISTENER,
     BILLING_API,
     EMAIL_LISTENER,
@@ -29,6 +29,7 @@ const ALL: [Samples; 15] = [
     OUTBOX_RELAY,
     PAYMENT_DETAILS_LISTENER,
     SEND_PAYMENT_REMINDERS_JOB,
+    STORAGE_USAGE_LISTENER,
     STRIPE_CUSTOMER_LISTENER,
     STRIPE_WEBHOOK,
     SWEEP_OUTBOX_JOB,
@@ -225,6 +226,21 @@ async fn send_payment_reminders_job() {
         last.starts_with("Reminder: ") && last.ends_with("is 14 days overdue"),
         "{last}"
     );
+    world.stack.finish().await;
+}
+
+const STORAGE_USAGE_LISTENER: Samples = Samples {
+    function: "storage-usage-listener",
+    answers: &[
+        ("one-university.json", Failed(&[])),
+        ("one-bad-message.json", Failed(&[2])),
+    ],
+};
+
+#[tokio::test]
+async fn storage_usage_listener() {
+    let world = World::start().await;
+    world.run(&STORAGE_USAGE_LISTENER).await;
     world.stack.finish().await;
 }
 
