@@ -100,7 +100,7 @@ pub fn start(
                     let poller = StreamPoller::new(name, source, filter, feeds.clone(), storage)
                         .map_err(position)?;
                     let poller = Arc::new(poller);
-                    tasks.push(tokio::spawn(poller.clone().run()));
+                    tasks.push(tokio::spawn(poller.clone().run(paused.subscribe())));
                     streams.push(poller);
                 }
                 Trigger::Http(_) | Trigger::Schedule(_) => {}
@@ -123,7 +123,7 @@ impl Sources {
             .collect()
     }
 
-    /// Polls the queues of a function no more, until [`resume`](Self::resume).
+    /// Polls the queues and streams of a function no more, until [`resume`](Self::resume).
     pub fn pause(&self, function: &str) {
         self.paused.send_modify(|paused| {
             paused.insert(function.to_owned());

@@ -1,6 +1,7 @@
 //! DynamoDB streams: in order, retried, bisected, and passed over at last.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html>
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{Feeds, Filter, Verdict, verdict};
 use crate::aws::sqs::queue::NewMessage;
@@ -79,13 +81,17 @@ impl StreamPoller {
             .then(|| Pending::Now(format!("stream of {table}: not read to its end")))
     }
 
-    pub(super) async fn run(self: Arc<Self>) {
+    pub(super) async fn run(self: Arc<Self>, mut paused: watch::Receiver<BTreeSet<String>>) {
         let table = &self.source.table;
         let Some(mut writes) = self.feeds.dynamodb.writes(table) else {
             tracing::error!(table, "the table has no stream");
             return;
         };
         loop {
+            let goes = |paused: &BTreeSet<String>| !paused.contains(&self.function);
+            if paused.wait_for(goes).await.is_err() {
+                return;
+            }
             let ended = writes.borrow_and_update().ended;
             let after = self.after();
             let batch = self.source.batch_size;
