@@ -46,9 +46,10 @@ impl Cx {
 pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
+    let university_id = listen::university(&event)?;
     match event.payload {
         Payload::PaymentProcessed(processed) => {
-            let filled = cx.details.fill(event.university_id, &processed).await?;
+            let filled = cx.details.fill(university_id, &processed).await?;
             tracing::info!(
                 target: "bitflow",
                 payment_id = %processed.payment_id,

@@ -66,7 +66,7 @@ impl Cx {
 pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
-    let (university, now) = (event.university_id, clock::now());
+    let (university, now) = (listen::university(&event)?, clock::now());
     let customers = &cx.billing.customers;
     match event.payload {
         Payload::UniversityCreated(_) => {

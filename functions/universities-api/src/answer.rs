@@ -96,7 +96,7 @@ impl RotatedView {
 #[derive(Serialize)]
 pub(crate) struct ActivityView {
     id: EventId,
-    university_id: UniversityId,
+    university_id: Option<UniversityId>,
     #[serde(rename = "type")]
     kind: String,
     description: String,

@@ -589,16 +589,21 @@ pub fn admin(scopes: &[&str]) -> Grant {
 /// What the template is read for: this stack's addresses and secrets.
 pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::Settings {
     let issuer_url = format!("{}/_issuer", info.api_url);
+    let pusher_url = format!("http://{}:{}", info.pusher.host, info.pusher.port);
     let parameters = [
         ("JwtIssuer", issuer_url.as_str()),
         ("JwtAudience", AUDIENCE),
         ("StripeApiBase", &info.stripe_url),
         ("SendGridApiBase", &info.mailbox_url),
+        ("PusherApiBase", &pusher_url),
     ];
     let secrets = [
         ("bitflow/stripe", "secret", STRIPE_SECRET),
         ("bitflow/stripe", "webhook_secret", STRIPE_WEBHOOK_SECRET),
         ("bitflow/sendgrid", "api_key", SENDGRID_API_KEY),
+        ("bitflow/pusher", "app_id", &info.pusher.app_id),
+        ("bitflow/pusher", "key", &info.pusher.key),
+        ("bitflow/pusher", "secret", &info.pusher.secret),
     ];
     let owned = |text: &str| text.to_owned();
     template::Settings {

@@ -1,67 +1,17 @@
 //! The Pusher server over its own protocols.
 
+#[path = "support/socket.rs"]
+mod socket;
+
 use bitflow_local::simulators::pusher::PusherSim;
 use bitflow_realtime::auth::App;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use socket::Client;
+use tokio::net::TcpListener;
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-
-struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    socket_id: String,
-}
-
-impl Client {
-    async fn connect(address: &str, app: &App) -> Self {
-        let url = format!(
-            "ws://{address}/app/{}?protocol=7&client=js&version=8.4.0",
-            app.key
-        );
-        let (socket, _) = connect_async(url).await.expect("connected");
-        let mut client = Self {
-            socket,
-            socket_id: String::new(),
-        };
-        let hello = client.next().await;
-        assert_eq!(hello["event"], "pusher:connection_established");
-        let data: Value =
-            serde_json::from_str(hello["data"].as_str().expect("text")).expect("JSON");
-        data["socket_id"]
-            .as_str()
-            .expect("an id")
-            .clone_into(&mut client.socket_id);
-        client
-    }
-
-    async fn send(&mut self, message: Value) {
-        self.socket
-            .send(Message::Text(message.to_string().into()))
-            .await
-            .expect("sent");
-    }
-
-    async fn next(&mut self) -> Value {
-        loop {
-            match self.socket.next().await.expect("open").expect("a message") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
-                Message::Close(frame) => {
-                    return json!({ "closed": frame.map(|it| u16::from(it.code)) });
-                }
-                _ => {}
-            }
-        }
-    }
-
-    async fn subscribe(&mut self, channel: &str, auth: &str) -> Value {
-        let data = json!({ "channel": channel, "auth": auth });
-        self.send(json!({ "event": "pusher:subscribe", "data": data }))
-            .await;
-        self.next().await
-    }
-}
 
 async fn server() -> (String, App, PusherSim) {
     let app = App {
@@ -101,7 +51,7 @@ fn now() -> Timestamp {
 async fn a_private_channel_hears_what_is_triggered() {
     let (address, app, _sim) = server().await;
     let channel = "private-bitflow-admin";
-    let mut client = Client::connect(&address, &app).await;
+    let mut client = Client::connect(&address, &app.key).await;
     let refused = client.subscribe(channel, "key:wrong").await;
     assert_eq!(
         (&refused["event"], &refused["data"]["code"]),
@@ -121,7 +71,7 @@ async fn a_private_channel_hears_what_is_triggered() {
         .await;
     assert_eq!(client.next().await["event"], "pusher:pong");
 
-    let mut other = Client::connect(&address, &app).await;
+    let mut other = Client::connect(&address, &app.key).await;
     let auth = app.sign_subscription(&other.socket_id, channel, None);
     other.subscribe(channel, &auth).await;
     other
@@ -143,9 +93,9 @@ async fn members_of_a_presence_channel_know_each_other() {
             .await;
         client.next().await
     };
-    let mut first = Client::connect(&address, &app).await;
+    let mut first = Client::connect(&address, &app.key).await;
     join(&mut first, "a").await;
-    let mut second = Client::connect(&address, &app).await;
+    let mut second = Client::connect(&address, &app.key).await;
     let seen = join(&mut second, "b").await;
     let presence: Value = serde_json::from_str(seen["data"].as_str().expect("text")).expect("JSON");
     assert_eq!(presence["presence"]["ids"], json!(["a", "b"]));

@@ -90,6 +90,7 @@ async fn a_failure_is_told_and_a_later_payment_settles_it() {
             "UniversityCreated",
             "InvoiceGenerated",
             "PaymentFailed",
+            "AlertCreated",
             "PaymentProcessed"
         ]
     );

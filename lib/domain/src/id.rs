@@ -67,6 +67,8 @@ uuid_ids! {
     InvoiceId,
     /// A payment of an invoice.
     PaymentId,
+    /// An alert.
+    AlertId,
 }
 
 /// Namespace of every derived id (a random UUID, fixed for ever).

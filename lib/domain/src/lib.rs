@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing here waits, reads a clock, draws a random number or knows AWS.
 //! `now` and new ids are arguments, so every rule can be tested as a table.
 
+pub mod alert;
 pub mod billing;
 pub mod contact;
 pub mod decision;

@@ -21,8 +21,8 @@ pub struct Envelope {
     pub occurred_at: Timestamp,
     /// The entity it is about.
     pub aggregate_id: String,
-    /// The university it belongs to.
-    pub university_id: UniversityId,
+    /// The university it belongs to; nothing where it is of the whole platform.
+    pub university_id: Option<UniversityId>,
     /// The entity's version after it: neither the stream nor the bus promises order, so a consumer
     /// to whom order matters drops what is older than what it has.
     pub aggregate_version: Version,
@@ -50,7 +50,7 @@ impl Envelope {
         event_id: EventId,
         occurred_at: Timestamp,
         context: &Context,
-        university_id: UniversityId,
+        university_id: impl Into<Option<UniversityId>>,
         (aggregate_id, aggregate_version): (impl fmt::Display, Version),
         payload: Payload,
     ) -> Self {
@@ -59,12 +59,19 @@ impl Envelope {
             version: payload.version(),
             occurred_at,
             aggregate_id: aggregate_id.to_string(),
-            university_id,
+            university_id: university_id.into(),
             aggregate_version,
             actor: context.actor.clone(),
             correlation_id: context.correlation_id.clone(),
             payload,
         }
+    }
+
+    /// The university it belongs to, for those who handle nothing else.
+    pub fn university(&self) -> Result<UniversityId, DecodeError> {
+        self.university_id.ok_or(DecodeError::OfNoUniversity {
+            kind: self.payload.kind(),
+        })
     }
 
     /// The JSON of an EventBridge `detail`.
@@ -192,6 +199,12 @@ pub enum DecodeError {
         #[source]
         source: serde_json::Error,
     },
+    /// An event of a university that names none.
+    #[error("the {kind} event belongs to no university")]
+    OfNoUniversity {
+        /// The event's type.
+        kind: &'static str,
+    },
     /// A type, or a version of it, that this build does not know.
     #[error("no event {kind} version {version} is known")]
     Unknown {
@@ -211,7 +224,7 @@ struct Wire {
     version: u16,
     occurred_at: Timestamp,
     aggregate_id: String,
-    university_id: UniversityId,
+    university_id: Option<UniversityId>,
     aggregate_version: Version,
     actor: Actor,
     correlation_id: CorrelationId,

@@ -1,8 +1,9 @@
 //! What each event tells.
 
+use bitflow_domain::alert::{AlertMessage, AlertType, Severity};
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::contact::{DomainName, EmailAddress};
-use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId};
+use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, SubscriptionId};
 use bitflow_domain::money::Money;
 use bitflow_domain::university::usage::UsagePercentage;
 use bitflow_domain::university::{StorageQuota, UniversityField, UniversityName};
@@ -96,6 +97,10 @@ payloads! {
     SubscriptionExpiring = 1,
     /// A university's customer was deleted at Stripe.
     StripeCustomerDeleted = 1,
+    /// The owner is alerted.
+    AlertCreated = 1,
+    /// Somebody has seen an alert.
+    AlertAcknowledged = 1,
 }
 
 /// A university was onboarded (contract section 2.1).
@@ -361,6 +366,32 @@ pub struct StripeCustomerDeleted {
     pub stripe_customer_id: String,
 }
 
+/// The owner is alerted of something (contract sections 3.1, 5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertCreated {
+    /// The alert.
+    pub alert_id: AlertId,
+    /// What kind of thing happened.
+    #[serde(rename = "type")]
+    pub kind: AlertType,
+    /// How bad that is.
+    pub severity: Severity,
+    /// What happened, for people.
+    pub message: AlertMessage,
+}
+
+/// An admin has seen an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertAcknowledged {
+    /// The alert.
+    pub alert_id: AlertId,
+    /// What kind of thing had happened.
+    #[serde(rename = "type")]
+    pub kind: AlertType,
+    /// Who has seen it: the admin's subject.
+    pub acknowledged_by: String,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use bitflow_domain::money::Currency;
@@ -408,6 +439,24 @@ pub(crate) mod tests {
                 ),
                 storage_used: 9157,
                 storage_quota: StorageQuota::from_bytes(10_000).unwrap(),
+            }),
+        ]
+    }
+
+    fn of_alerts() -> Vec<Payload> {
+        let alert_id = AlertId::from_uuid(Uuid::from_u128(4));
+        let kind = AlertType::parse("storage_exceeded").unwrap();
+        vec![
+            Payload::from(AlertCreated {
+                alert_id,
+                kind: kind.clone(),
+                severity: Severity::High,
+                message: AlertMessage::parse("Storage quota exceeded").unwrap(),
+            }),
+            Payload::from(AlertAcknowledged {
+                alert_id,
+                kind,
+                acknowledged_by: "auth0|7".to_owned(),
             }),
         ]
     }
@@ -500,7 +549,7 @@ pub(crate) mod tests {
                 stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
-        let all = [of_universities(at), others].concat();
+        let all = [of_universities(at), others, of_alerts()].concat();
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
         assert_eq!(kinds, Payload::KINDS, "one of each, in order");
         all

@@ -131,6 +131,10 @@ fn sentence(payload: &Payload) -> String {
             Expiring::Trial => "Trial ends soon".to_owned(),
         },
         Payload::StripeCustomerDeleted(_) => "Customer deleted at Stripe".to_owned(),
+        Payload::AlertCreated(it) => format!("Alert raised: {}", it.message.as_str()),
+        Payload::AlertAcknowledged(it) => {
+            format!("Alert acknowledged: {}", it.kind.as_str())
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Why a use case did not end well.
 
-use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, SubscriptionId, UniversityId};
 use bitflow_domain::version::Version;
 use bitflow_email::sendgrid::EmailError;
 use bitflow_fault::{Class, Fault, Violation};
+use bitflow_realtime::RealtimeError;
 use bitflow_store::error::StoreError;
 use bitflow_store::page::ListError;
 use bitflow_store::transaction::CommitError;
@@ -117,6 +118,12 @@ pub enum PortalError {
     /// There is no such payment.
     #[error("there is no payment {0}")]
     NoPayment(PaymentId),
+    /// There is no such alert.
+    #[error("there is no alert {0}")]
+    NoAlert(AlertId),
+    /// What is to be pushed was not, or may have been.
+    #[error("the event was not pushed")]
+    Push(#[source] RealtimeError),
     /// Another delivery of the same message is at work, or died a moment ago.
     #[error("another delivery of the message is at work")]
     Held,
@@ -200,7 +207,9 @@ impl Fault for PortalError {
             Self::NoUniversity(_)
             | Self::NoSubscription(_)
             | Self::NoInvoice(_)
-            | Self::NoPayment(_) => Class::Missing,
+            | Self::NoPayment(_)
+            | Self::NoAlert(_) => Class::Missing,
+            Self::Push(source) => source.class(),
             Self::Bus { .. }
             | Self::Queue { .. }
             | Self::Held
@@ -232,6 +241,7 @@ impl Fault for PortalError {
             Self::NoUniversity(_) => none_such("university"),
             Self::NoSubscription(_) => none_such("subscription"),
             Self::NoInvoice(_) => none_such("invoice"),
+            Self::NoAlert(_) => none_such("alert"),
             Self::NotNow(why) => Some(why.clone()),
             Self::Signature(source) => Some(format!("The call is not authenticated: {source}.")),
             Self::Refused { violations, .. } if violations.is_empty() => Some(format!(

@@ -4,6 +4,7 @@
 //! Architecture invariant: nothing is mailed, pushed or called before the commit. What follows
 //! from an event happens in listeners.
 
+pub mod alerts;
 pub mod audit;
 pub mod billing;
 #[cfg(feature = "stripe-api")]
@@ -14,6 +15,7 @@ mod fresh;
 pub mod listen;
 pub mod mail;
 pub mod portals;
+pub mod pushes;
 pub mod registry;
 pub mod relay;
 pub mod repeats;

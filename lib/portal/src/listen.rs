@@ -1,5 +1,6 @@
 //! What every listener has in common: the event in a message, and why it was given back.
 
+use bitflow_domain::id::UniversityId;
 use bitflow_events::envelope::{DecodeError, Envelope};
 use bitflow_fault::{Class, Fault};
 
@@ -39,4 +40,9 @@ impl Fault for ListenError {
 /// The event in a message's body.
 pub fn decode(body: &str) -> Result<Envelope, ListenError> {
     Envelope::from_json(body).map_err(ListenError::Decode)
+}
+
+/// The university of an event that has one.
+pub fn university(event: &Envelope) -> Result<UniversityId, ListenError> {
+    event.university().map_err(ListenError::Decode)
 }

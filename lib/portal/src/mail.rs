@@ -58,10 +58,12 @@ impl Mailroom {
         delivery: &Delivery,
         now: Timestamp,
     ) -> Result<Mailed, PortalError> {
-        let message = match mail_of(event) {
-            Mail::Is(message) => message,
-            Mail::None => return Ok(Mailed::None),
-            Mail::NotOfThisListener => return Ok(Mailed::NotOfThisListener),
+        let (message, university_id) = match (mail_of(event), event.university_id) {
+            (Mail::Is(message), Some(university_id)) => (message, university_id),
+            (Mail::None, _) => return Ok(Mailed::None),
+            (Mail::NotOfThisListener, _) | (Mail::Is(_), None) => {
+                return Ok(Mailed::NotOfThisListener);
+            }
         };
         let message_id = event.event_id.to_string();
         match self
@@ -76,10 +78,10 @@ impl Mailroom {
         }
         let university = self
             .universities
-            .get(event.university_id)
+            .get(university_id)
             .await
             .map_err(load("address mail"))?
-            .ok_or(PortalError::NoUniversity(event.university_id))?;
+            .ok_or(PortalError::NoUniversity(university_id))?;
         // Deleted or not: what is owed is told all the same.
         let email = Email {
             to: Mailbox {
@@ -196,7 +198,9 @@ fn mail_of(event: &Envelope) -> Mail {
         | Payload::PaymentRefunded(_)
         | Payload::PaymentDisputed(_)
         | Payload::InvoiceMarkedUncollectible(_)
-        | Payload::StripeCustomerDeleted(_) => return Mail::NotOfThisListener,
+        | Payload::StripeCustomerDeleted(_)
+        | Payload::AlertCreated(_)
+        | Payload::AlertAcknowledged(_) => return Mail::NotOfThisListener,
     };
     message.into()
 }

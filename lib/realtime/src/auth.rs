@@ -56,6 +56,15 @@ impl App {
     }
 }
 
+/// Whether a text is a socket's id: two numbers with a point between them.
+pub fn is_socket_id(text: &str) -> bool {
+    let number = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= 64
+        && text
+            .split_once('.')
+            .is_some_and(|(a, b)| number(a) && number(b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +97,13 @@ mod tests {
             app().sign_subscription("1234.1234", "presence-foobar", Some(data)),
             "278d425bdf160c739803:31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"
         );
+    }
+
+    #[test]
+    fn socket_ids() {
+        assert!(is_socket_id("1234.1234"));
+        for wrong in ["", "1", "1.", ".1", "1.2.3", "1.2:x", "a.b", "1.2\n"] {
+            assert!(!is_socket_id(wrong), "{wrong:?}");
+        }
     }
 }

@@ -63,6 +63,8 @@ variables! {
     SUBSCRIPTIONS_TABLE: Text, "Name of the table of subscriptions.";
     INVOICES_TABLE: Text, "Name of the table of invoices.";
     PAYMENTS_TABLE: Text, "Name of the table of payments.";
+    ALERTS_TABLE: Text, "Name of the table of alerts.";
+    ALERT_FOLDS_TABLE: Text, "Name of the table of which alert of a kind was raised last.";
     ACTIVITIES_TABLE: Text, "Name of the table of the audit trail.";
     OUTBOX_TABLE: Text, "Name of the table of events on their way to the bus.";
     INBOX_TABLE: Text, "Name of the table of messages that were handled.";
@@ -82,6 +84,10 @@ variables! {
     SENDGRID_SANDBOX: Flag = "false", "`true`: SendGrid checks each mail and delivers none.";
     MAIL_FROM: Text, "Address that mail comes from; its domain is verified at SendGrid.";
     MAIL_FROM_NAME: Text = "Bitflow", "Name that mail comes from.";
+    PUSHER_APP_ID: Text, "Id of the Pusher app.";
+    PUSHER_APP_KEY: Text, "Key of the Pusher app; public.";
+    PUSHER_APP_SECRET: Secret, "Secret of the Pusher app.";
+    PUSHER_API_BASE: Url = "https://api-mt1.pusher.com", "Where Pusher's HTTP API is, or that of a server that speaks its protocol.";
 }
 
 /// The values of the variables that one function declared.

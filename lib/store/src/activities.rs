@@ -15,13 +15,16 @@ use crate::time::Stored;
 
 const TABLE: &str = "activities";
 
+/// The history that belongs to no university.
+const PLATFORM: &str = "platform";
+
 /// One audit line (contract sections 2.1 and 4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
     /// The event it follows from.
     pub id: EventId,
-    /// Whose history it belongs to.
-    pub university_id: UniversityId,
+    /// Whose history it belongs to; nothing where it is the platform's.
+    pub university_id: Option<UniversityId>,
     /// What kind of thing happened, e.g. `university_created`.
     pub kind: String,
     /// A sentence for people.
@@ -106,7 +109,8 @@ impl Activities {
 
 #[derive(Serialize, Deserialize)]
 struct Record {
-    university_id: UniversityId,
+    /// An id, or [`PLATFORM`].
+    university_id: String,
     activity_id: EventId,
     #[serde(rename = "type")]
     kind: String,
@@ -120,7 +124,9 @@ struct Record {
 impl Record {
     fn of(activity: &Activity) -> Self {
         Self {
-            university_id: activity.university_id,
+            university_id: activity
+                .university_id
+                .map_or_else(|| PLATFORM.to_owned(), |id| id.to_string()),
             activity_id: activity.id,
             kind: activity.kind.clone(),
             description: activity.description.clone(),
@@ -134,7 +140,7 @@ impl Record {
     fn into_entity(self) -> Activity {
         Activity {
             id: self.activity_id,
-            university_id: self.university_id,
+            university_id: UniversityId::parse(&self.university_id).ok(),
             kind: self.kind,
             description: self.description,
             metadata: self.metadata,

@@ -6,6 +6,8 @@
 //! events it raises, and the inbox row of the message that caused it, all or nothing.
 
 pub mod activities;
+pub mod alert_folds;
+pub mod alerts;
 pub mod domains;
 pub mod error;
 pub mod files;

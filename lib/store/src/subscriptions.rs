@@ -81,6 +81,7 @@ impl Subscriptions {
             },
             between: None,
             prefix: None,
+            only_where: Vec::new(),
             backwards: false,
             only: None,
         };

@@ -27,6 +27,8 @@ pub(crate) struct Select<'a> {
     pub(crate) between: Option<(&'static str, String, String)>,
     /// Only rows whose sort key begins with this; not together with `between`.
     pub(crate) prefix: Option<(&'static str, &'a str)>,
+    /// Of those, only rows that have these values; others count towards the limit all the same.
+    pub(crate) only_where: Vec<(&'static str, &'a str)>,
     /// Last first.
     pub(crate) backwards: bool,
     /// Only these attributes; all by default.
@@ -41,6 +43,7 @@ impl<'a> Select<'a> {
             key,
             between: None,
             prefix: None,
+            only_where: Vec::new(),
             backwards: false,
             only: None,
         }
@@ -147,6 +150,17 @@ impl Table {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
+        let mut conditions = Vec::new();
+        for (at, (attribute, value)) in select.only_where.iter().enumerate() {
+            let (name, wanted) = (format!("#only{at}"), format!(":only{at}"));
+            conditions.push(format!("{name} = {wanted}"));
+            query = query
+                .expression_attribute_names(name, *attribute)
+                .expression_attribute_values(wanted, s(value));
+        }
+        if !conditions.is_empty() {
+            query = query.filter_expression(conditions.join(" AND "));
+        }
         let index = select.index.unwrap_or("table");
         let answer = query
             .send()

@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem};
 use bitflow_fault::{Class, Fault, Violation};
 
 use crate::error::StoreError;
@@ -124,6 +125,36 @@ impl Transaction {
         self.push(put, Guard::Version(entity));
     }
 
+    /// Adds a row that must not exist yet, or replaces the one that has `expected`.
+    pub(crate) fn put(
+        &mut self,
+        table: &str,
+        key: &str,
+        item: Item,
+        expected: Option<(&str, AttributeValue)>,
+        entity: &'static str,
+    ) {
+        let mut put = Put::builder().table_name(table).set_item(Some(item));
+        put = match expected {
+            None => put
+                .condition_expression("attribute_not_exists(#key)")
+                .expression_attribute_names("#key", key),
+            Some((attribute, value)) => put
+                .condition_expression("#expected = :expected")
+                .expression_attribute_names("#expected", attribute)
+                .expression_attribute_values(":expected", value),
+        };
+        self.push(put, Guard::Version(entity));
+    }
+
+    /// Changes a row where it is, on the condition that the update names.
+    pub(crate) fn update(&mut self, update: UpdateBuilder, entity: &'static str) {
+        let update = update.build().expect("table, key and change are set");
+        self.items
+            .push(TransactWriteItem::builder().update(update).build());
+        self.guards.push(Guard::Version(entity));
+    }
+
     /// Removes the row with this key, if `owner` has this value; nothing where there is none.
     pub(crate) fn remove(
         &mut self,
@@ -145,7 +176,7 @@ impl Transaction {
         self.guards.push(Guard::Version(entity));
     }
 
-    fn push(&mut self, put: aws_sdk_dynamodb::types::builders::PutBuilder, guard: Guard) {
+    fn push(&mut self, put: PutBuilder, guard: Guard) {
         let put = put.build().expect("table and item are set");
         self.items
             .push(TransactWriteItem::builder().put(put).build());

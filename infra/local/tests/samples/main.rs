@@ -15,19 +15,28 @@ use bitflow_domain::billing::payment::PaymentStatus;
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::id::{InvoiceId, SubscriptionId};
 use bitflow_local::functions::workspace;
+use bitflow_realtime::auth::App;
 use run::Answer::{Failed, Null, Status};
 use run::Samples;
 use seed::{INVOICE, UNIVERSITY, World};
+use support::socket::Client;
 use support::{text, time};
 
-const ALL: [Samples; 16] = [
+/// Where the owner listens.
+const CHANNEL: &str = "private-bitflow-admin";
+
+const ALL: [Samples; 20] = [
     ACTIVITY_LISTENER,
+    ALERT_LISTENER,
+    ALERTS_API,
     BILLING_API,
+    BROADCASTING_AUTH,
     EMAIL_LISTENER,
     GENERATE_MONTHLY_INVOICES_JOB,
     INVOICE_LISTENER,
     OUTBOX_RELAY,
     PAYMENT_DETAILS_LISTENER,
+    REALTIME_LISTENER,
     SEND_PAYMENT_REMINDERS_JOB,
     STORAGE_USAGE_LISTENER,
     STRIPE_CUSTOMER_LISTENER,
@@ -63,6 +72,49 @@ async fn activity_listener() {
         "university_created",
     ];
     assert_eq!(world.stack.activity(UNIVERSITY).await, history);
+    world.stack.finish().await;
+}
+
+const ALERT_LISTENER: Samples = Samples {
+    function: "alert-listener",
+    answers: &[
+        ("payment-failed.json", Failed(&[])),
+        ("storage-quota-exceeded.json", Failed(&[])),
+    ],
+};
+
+#[tokio::test]
+async fn alert_listener() {
+    let world = World::start().await;
+    world.run(&ALERT_LISTENER).await;
+    assert_eq!(world.stack.rows("alerts").await.len(), 2);
+    // The same events again.
+    world.run(&ALERT_LISTENER).await;
+    assert_eq!(world.stack.rows("alerts").await.len(), 2);
+    assert_eq!(
+        world.stack.events(UNIVERSITY).await,
+        ["AlertCreated", "AlertCreated"]
+    );
+    world.stack.finish().await;
+}
+
+const ALERTS_API: Samples = Samples {
+    function: "alerts-api",
+    answers: &[
+        ("raise.json", Status(201)),
+        ("raise-invalid.json", Status(422)),
+        ("list.json", Status(200)),
+        ("acknowledge-unknown.json", Status(404)),
+    ],
+};
+
+#[tokio::test]
+async fn alerts_api() {
+    let world = World::start().await;
+    world.run(&ALERTS_API).await;
+    let listed = world.invoke("alerts-api/list.json").await;
+    let listed = text(&listed["body"]);
+    assert!(listed.contains("Storage quota exceeded"), "{listed}");
     world.stack.finish().await;
 }
 
@@ -109,6 +161,22 @@ async fn billing_api() {
     world.stack.finish().await;
 }
 
+const BROADCASTING_AUTH: Samples = Samples {
+    function: "broadcasting-auth",
+    answers: &[
+        ("private-channel.json", Status(200)),
+        ("presence-channel.json", Status(200)),
+        ("other-channel.json", Status(403)),
+    ],
+};
+
+#[tokio::test]
+async fn broadcasting_auth() {
+    let world = World::start().await;
+    world.run(&BROADCASTING_AUTH).await;
+    world.stack.finish().await;
+}
+
 const EMAIL_LISTENER: Samples = Samples {
     function: "email-listener",
     answers: &[
@@ -122,6 +190,7 @@ const EMAIL_LISTENER: Samples = Samples {
         ("subscription-active.json", Failed(&[])),
         ("subscription-cancelled.json", Failed(&[])),
         ("subscription-expiring.json", Failed(&[])),
+        ("storage-quota-exceeded.json", Failed(&[])),
     ],
 };
 
@@ -140,6 +209,7 @@ async fn email_listener() {
         // That a subscription became active is no mail.
         "Your Bitflow subscription has ended",
         "Your Bitflow subscription ends on 1 February 2026",
+        "Sample uses 91.5 % of its storage",
     ];
     assert_eq!(world.subjects(), expected);
     world.stack.finish().await;
@@ -207,6 +277,41 @@ async fn payment_details_listener() {
     let payments = world.stack.payments(UNIVERSITY).await;
     assert_eq!(payments[0].method.as_deref(), Some("card"));
     assert!(payments[0].stripe_payment_intent_id.is_some());
+    world.stack.finish().await;
+}
+
+const REALTIME_LISTENER: Samples = Samples {
+    function: "realtime-listener",
+    answers: &[
+        ("alert-created.json", Failed(&[])),
+        ("alert-acknowledged.json", Failed(&[])),
+        ("payment-processed.json", Failed(&[])),
+        ("university-created.json", Failed(&[])),
+    ],
+};
+
+#[tokio::test]
+async fn realtime_listener() {
+    let world = World::start().await;
+    let pusher = world.stack.info().pusher.clone();
+    let address = format!("{}:{}", pusher.host, pusher.port);
+    let mut owner = Client::connect(&address, &pusher.key).await;
+    let app = App {
+        id: pusher.app_id,
+        key: pusher.key,
+        secret: pusher.secret.into(),
+    };
+    let auth = app.sign_subscription(&owner.socket_id, CHANNEL, None);
+    owner.subscribe(CHANNEL, &auth).await;
+    world.run(&REALTIME_LISTENER).await;
+    for name in [
+        "alert.created",
+        "alert.acknowledged",
+        "invoice.paid",
+        "university.created",
+    ] {
+        assert_eq!(owner.next().await["event"], name);
+    }
     world.stack.finish().await;
 }
 
@@ -321,6 +426,8 @@ async fn stripe_webhook() {
     }
     assert_eq!(world.university().await.stripe_customer_id, None);
     let mut expected = [
+        "AlertCreated",
+        "AlertCreated",
         "InvoiceGenerated",
         "PaymentProcessed",
         "PaymentRefunded",
@@ -434,7 +541,12 @@ async fn university_sync() {
     );
     let mut activity = world.stack.activity(UNIVERSITY).await;
     activity.sort();
-    let expected = ["metric_update", "metric_update", "storage_quota_exceeded"];
+    let expected = [
+        "alert_created",
+        "metric_update",
+        "metric_update",
+        "storage_quota_exceeded",
+    ];
     assert_eq!(activity, expected);
     world.stack.finish().await;
 }

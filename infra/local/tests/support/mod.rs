@@ -3,6 +3,8 @@
 
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod socket;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;

@@ -13,6 +13,8 @@ use super::problem::Problem;
 pub struct Admin {
     /// The token's subject.
     pub subject: String,
+    /// The person's name, where the token tells it.
+    pub name: Option<String>,
     scopes: Vec<String>,
 }
 
@@ -61,6 +63,7 @@ impl<S: Sync> FromRequestParts<S> for Admin {
             .map_or("", String::as_str);
         Ok(Self {
             subject: subject.clone(),
+            name: claims.get("name").filter(|it| !it.is_empty()).cloned(),
             // API Gateway flattens a claim that is an array to `[a b]`.
             scopes: scopes
                 .trim_matches(['[', ']'])

@@ -27,7 +27,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    fn new(object: Map<String, Value>) -> Self {
+    pub(super) fn new(object: Map<String, Value>) -> Self {
         // Keys come sorted, so that the same object is the same text however it was written.
         let text = serde_json::to_vec(&object).expect("an object is JSON");
         Self {

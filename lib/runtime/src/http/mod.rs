@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod etag;
 pub mod fields;
+pub mod form;
 pub mod list;
 pub mod problem;
 pub mod query;

@@ -1,0 +1,167 @@
+//! HTTP: universities' portals raise alerts (`X-Signature`), admins list and acknowledge them
+//! (contract section 3.1).
+//!
+//! Promise: an alert that is answered 201 is stored, with the event that pushes it to the owner.
+//!
+//! On a retry: a copy of a portal's call raises nothing twice and is answered with the alert as it
+//! is; a call that is signed anew within ten minutes is counted as a repeat. Acknowledging twice is
+//! acknowledging once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bitflow_domain::alert::{Alert, AlertMessage, AlertState, AlertType, NewAlert, Severity};
+use bitflow_domain::id::{AlertId, UniversityId};
+use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
+use bitflow_portal::alerts::Alerting;
+use bitflow_portal::alerts::view::AlertView;
+use bitflow_portal::portals::authenticate;
+use bitflow_runtime::clock;
+use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::http::Requested;
+use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::etag;
+use bitflow_runtime::http::list::{List, Wanted};
+use bitflow_runtime::http::problem::Problem;
+use bitflow_runtime::http::query::Parameters;
+use bitflow_runtime::http::signed::SignedFields;
+use bitflow_store::alert_folds::AlertFolds;
+use bitflow_store::alerts::{AlertFilter, Alerts};
+use bitflow_store::inbox::Inbox;
+use bitflow_store::outbox::Outbox;
+use bitflow_store::page::PageRequest;
+use bitflow_store::universities::Universities;
+
+/// What the function is configured by.
+pub const VARIABLES: &[Variable] = &[
+    config::UNIVERSITIES_TABLE,
+    config::ALERTS_TABLE,
+    config::ALERT_FOLDS_TABLE,
+    config::OUTBOX_TABLE,
+    config::INBOX_TABLE,
+];
+
+const PATH: &str = "/api/admin/alerts";
+const READ: &str = "alerts:read";
+const WRITE: &str = "alerts:write";
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct Cx {
+    universities: Universities,
+    alerting: Alerting,
+}
+
+impl Cx {
+    /// Clients and tables; nothing is connected before the first request.
+    pub fn new(config: &Config) -> Self {
+        let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        Self {
+            universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
+            alerting: Alerting {
+                alerts: Alerts::new(&dynamo, config.text(config::ALERTS_TABLE)),
+                folds: AlertFolds::new(&dynamo, config.text(config::ALERT_FOLDS_TABLE)),
+                inbox: Inbox::new(&dynamo, config.text(config::INBOX_TABLE), "alerts-api"),
+                outbox: Outbox::new(&dynamo, config.text(config::OUTBOX_TABLE)),
+                dynamo,
+            },
+        }
+    }
+}
+
+/// The routes, as in `template.yaml`.
+pub fn routes() -> Router<Arc<Cx>> {
+    Router::new().route(PATH, get(list).post(raise)).route(
+        &format!("{PATH}/{{alert_id}}/acknowledge"),
+        post(acknowledge),
+    )
+}
+
+async fn raise(
+    request: Requested,
+    State(cx): State<Arc<Cx>>,
+    signed: SignedFields,
+) -> Result<Response, Problem> {
+    let now = clock::now();
+    let mut fields = signed.fields;
+    let university_id = fields.text("university_id", UniversityId::parse);
+    let kind = fields.text("type", AlertType::parse);
+    let message = fields.text("message", AlertMessage::parse);
+    // Whoever names no university is nobody, and is told what to mend.
+    let Some(university_id) = university_id else {
+        return fields.finish(|| None);
+    };
+    let call = (signed.signature.as_str(), signed.body.as_ref());
+    let caller = authenticate(&cx.universities, university_id, call, now).await?;
+    let new = fields.finish(|| {
+        Some(NewAlert {
+            university_id: Some(university_id),
+            kind: kind?,
+            message: message?,
+        })
+    })?;
+    let context = Context {
+        actor: Actor {
+            kind: ActorKind::Portal,
+            id: university_id.to_string(),
+        },
+        correlation_id: CorrelationId::new(request.correlation_id),
+    };
+    let raised = cx.alerting.raise(&new, &caller.digest, &context, now);
+    Ok((StatusCode::CREATED, one(raised.await?)).into_response())
+}
+
+/// `?state=`: open unless it is said; `?university_id=`, `?severity=`: of those.
+async fn list(
+    admin: Admin,
+    State(cx): State<Arc<Cx>>,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    admin.needs(READ)?;
+    let filter = AlertFilter {
+        state: parameters
+            .optional("state", AlertState::parse)
+            .unwrap_or(AlertState::Open),
+        university_id: parameters.optional("university_id", UniversityId::parse),
+        severity: parameters.optional("severity", Severity::parse),
+    };
+    let Wanted { limit, cursor } = parameters.finish_list()?;
+    let page = PageRequest { limit, cursor };
+    let page = cx.alerting.list(filter, &page).await?.map(AlertView::of);
+    Ok(Json(List {
+        data: page.data,
+        next_cursor: page.next_cursor,
+    })
+    .into_response())
+}
+
+/// Takes no `Idempotency-Key` into account: doing it twice is doing it once.
+async fn acknowledge(
+    admin: Admin,
+    request: Requested,
+    State(cx): State<Arc<Cx>>,
+    Path(alert_id): Path<String>,
+) -> Result<Response, Problem> {
+    admin.needs(WRITE)?;
+    let id = AlertId::parse(&alert_id).map_err(|_| Problem::missing("alert"))?;
+    let context = Context {
+        actor: Actor {
+            kind: ActorKind::Admin,
+            id: admin.subject,
+        },
+        correlation_id: CorrelationId::new(request.correlation_id),
+    };
+    let acknowledged = cx.alerting.acknowledge(id, &context, clock::now());
+    Ok(one(acknowledged.await?))
+}
+
+/// One alert, with its ETag.
+fn one(alert: Alert) -> Response {
+    let headers = [(header::ETAG, etag::of(alert.version.get()))];
+    (headers, Json(AlertView::of(alert))).into_response()
+}

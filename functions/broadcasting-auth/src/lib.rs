@@ -1,0 +1,90 @@
+//! HTTP, admin JWT: signs subscriptions to the owner's Pusher channels, as pusher-js and laravel-echo
+//! ask for them (contract section 5).
+//!
+//! Promise: whoever has the scope `broadcasting` may listen on the owner's channels, on no other.
+//!
+//! On a retry: a signature is of the socket and the channel alone; it is the same again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bitflow_portal::pushes::{CHANNEL, PRESENCE_CHANNEL};
+use bitflow_realtime::auth::{App, is_socket_id};
+use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::form::FormFields;
+use bitflow_runtime::http::problem::Problem;
+use serde_json::json;
+
+/// What the function is configured by.
+pub const VARIABLES: &[Variable] = &[
+    config::PUSHER_APP_ID,
+    config::PUSHER_APP_KEY,
+    config::PUSHER_APP_SECRET,
+];
+
+const SCOPE: &str = "broadcasting";
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct Cx {
+    app: App,
+}
+
+impl Cx {
+    /// The app's credentials.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            app: App {
+                id: config.text(config::PUSHER_APP_ID).to_owned(),
+                key: config.text(config::PUSHER_APP_KEY).to_owned(),
+                secret: config.secret(config::PUSHER_APP_SECRET),
+            },
+        }
+    }
+}
+
+/// The route, as in `template.yaml`.
+pub fn routes() -> Router<Arc<Cx>> {
+    Router::new().route("/broadcasting/auth", post(authorize))
+}
+
+/// <https://pusher.com/docs/channels/server_api/authorizing-users/>
+async fn authorize(
+    admin: Admin,
+    State(cx): State<Arc<Cx>>,
+    FormFields(mut fields): FormFields,
+) -> Result<Response, Problem> {
+    admin.needs(SCOPE)?;
+    let socket_id = fields.text("socket_id", |text| {
+        is_socket_id(text)
+            .then(|| text.to_owned())
+            .ok_or("must be two numbers with a point between them")
+    });
+    let channel = fields.text("channel_name", |text| Ok::<_, &str>(text.to_owned()));
+    let (socket_id, channel) = fields.finish(|| Some((socket_id?, channel?)))?;
+    let answer = match channel.as_str() {
+        CHANNEL => json!({ "auth": cx.app.sign_subscription(&socket_id, CHANNEL, None) }),
+        PRESENCE_CHANNEL => {
+            let name = admin.name.as_deref().unwrap_or(&admin.subject);
+            let who = json!({ "user_id": admin.subject, "user_info": { "name": name } });
+            let who = who.to_string();
+            let auth = cx
+                .app
+                .sign_subscription(&socket_id, PRESENCE_CHANNEL, Some(&who));
+            json!({ "auth": auth, "channel_data": who })
+        }
+        _ => {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "There is no such channel, or it is not yours to listen on.",
+            ));
+        }
+    };
+    Ok(Json(answer).into_response())
+}

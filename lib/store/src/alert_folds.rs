@@ -1,0 +1,63 @@
+//! Table `alert_folds`: key `fold`. Of each university and type of alert, the alert that was raised
+//! last: what makes a repeat a repeat, whoever raises at the same moment.
+
+use aws_sdk_dynamodb::Client;
+use bitflow_domain::alert::{Alert, AlertType, FOLDED_WITHIN};
+use bitflow_domain::id::{AlertId, UniversityId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::item::{s, to_item};
+use crate::table::Table;
+use crate::time::ttl;
+use crate::transaction::Transaction;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct AlertFolds {
+    table: Table,
+}
+
+impl AlertFolds {
+    /// The table named `table`.
+    pub fn new(client: &Client, table: impl Into<String>) -> Self {
+        Self {
+            table: Table::new(client, table, "alert_folds"),
+        }
+    }
+
+    /// The alert of this type that was raised last (a consistent read). It may be an old one: rows
+    /// expire when DynamoDB comes round to it.
+    pub async fn last(
+        &self,
+        university_id: Option<UniversityId>,
+        kind: &AlertType,
+    ) -> Result<Option<AlertId>, StoreError> {
+        let key = [("fold", key(university_id, kind))];
+        let record = self.table.get::<Record>(&key).await?;
+        Ok(record.map(|record| record.alert_id))
+    }
+
+    /// Makes `alert` the last one, if `last` still is.
+    pub fn point(&self, transaction: &mut Transaction, alert: &Alert, last: Option<AlertId>) {
+        let item = to_item(&Record {
+            fold: key(alert.university_id, &alert.kind),
+            alert_id: alert.id,
+            expires_at: ttl(alert.created_at + FOLDED_WITHIN),
+        });
+        let last = last.map(|id| ("alert_id", s(id)));
+        transaction.put(&self.table.name, "fold", item, last, "alert");
+    }
+}
+
+fn key(university_id: Option<UniversityId>, kind: &AlertType) -> String {
+    let whose = university_id.map_or_else(|| "platform".to_owned(), |id| id.to_string());
+    format!("{whose}#{}", kind.as_str())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    fold: String,
+    alert_id: AlertId,
+    expires_at: i64,
+}
