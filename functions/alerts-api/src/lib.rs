@@ -26,6 +26,7 @@ use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::etag;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::list::{List, Wanted};
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
@@ -35,6 +36,7 @@ use bitflow_store::alerts::{AlertFilter, Alerts};
 use bitflow_store::inbox::Inbox;
 use bitflow_store::outbox::Outbox;
 use bitflow_store::page::PageRequest;
+use bitflow_store::rate_limits::RateLimits;
 use bitflow_store::universities::Universities;
 
 /// What the function is configured by.
@@ -44,6 +46,9 @@ pub const VARIABLES: &[Variable] = &[
     config::ALERT_FOLDS_TABLE,
     config::OUTBOX_TABLE,
     config::INBOX_TABLE,
+    config::RATE_LIMITS_TABLE,
+    config::ADMIN_REQUESTS_PER_MINUTE,
+    config::WEBHOOK_REQUESTS_PER_MINUTE,
 ];
 
 const PATH: &str = "/api/admin/alerts";
@@ -55,13 +60,19 @@ const WRITE: &str = "alerts:write";
 pub struct Cx {
     universities: Universities,
     alerting: Alerting,
+    admins: Limiter,
+    portals: Limiter,
 }
 
 impl Cx {
     /// Clients and tables; nothing is connected before the first request.
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let limits = RateLimits::new(&dynamo, config.text(config::RATE_LIMITS_TABLE));
+        let limit = |variable| Limiter::new(config.count(variable), limits.clone().counter());
         Self {
+            admins: limit(config::ADMIN_REQUESTS_PER_MINUTE),
+            portals: limit(config::WEBHOOK_REQUESTS_PER_MINUTE),
             universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
             alerting: Alerting {
                 alerts: Alerts::new(&dynamo, config.text(config::ALERTS_TABLE)),
@@ -72,6 +83,11 @@ impl Cx {
             },
         }
     }
+}
+
+/// How many requests an admin may make.
+pub fn limiter(cx: &Cx) -> &Limiter {
+    &cx.admins
 }
 
 /// The routes, as in `template.yaml`.
@@ -97,7 +113,11 @@ async fn raise(
         return fields.finish(|| None);
     };
     let call = (signed.signature.as_str(), signed.body.as_ref());
-    let caller = authenticate(&cx.universities, university_id, call, now).await?;
+    let caller = authenticate(&cx.universities, university_id, call, now).await;
+    let caller = cx
+        .portals
+        .of_caller(&request, caller, university_id, now)
+        .await?;
     let new = fields.finish(|| {
         Some(NewAlert {
             university_id: Some(university_id),

@@ -24,11 +24,13 @@ use bitflow_portal::customers::Customers;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::list::Wanted;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
 use bitflow_store::idempotency::IdempotencyKeys;
 use bitflow_store::page::PageRequest;
+use bitflow_store::rate_limits::RateLimits;
 use bitflow_stripe::api::Client;
 use jiff::SignedDuration;
 
@@ -40,6 +42,8 @@ pub const VARIABLES: &[Variable] = &[
     config::PAYMENTS_TABLE,
     config::OUTBOX_TABLE,
     config::IDEMPOTENCY_KEYS_TABLE,
+    config::RATE_LIMITS_TABLE,
+    config::ADMIN_REQUESTS_PER_MINUTE,
     config::STRIPE_SECRET,
     config::STRIPE_API_BASE,
 ];
@@ -55,6 +59,7 @@ const WRITE: &str = "billing:write";
 pub struct Cx {
     billing: AdminBilling,
     keys: IdempotencyKeys,
+    limiter: Limiter,
 }
 
 impl Cx {
@@ -67,7 +72,10 @@ impl Cx {
             config.url(config::STRIPE_API_BASE),
             config.secret(config::STRIPE_SECRET),
         );
+        let limits = RateLimits::new(&dynamo, config.table("rate_limits"));
+        let limit = config.count(config::ADMIN_REQUESTS_PER_MINUTE);
         Self {
+            limiter: Limiter::new(limit, limits.counter()),
             keys: IdempotencyKeys::new(&dynamo, keys, KEYS_ARE_KEPT),
             billing: AdminBilling {
                 customers: Customers {
@@ -79,6 +87,11 @@ impl Cx {
             },
         }
     }
+}
+
+/// How many requests an admin may make.
+pub fn limiter(cx: &Cx) -> &Limiter {
+    &cx.limiter
 }
 
 /// The routes, as in `template.yaml`.

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use bitflow_billing_api::{Cx, VARIABLES, routes};
+use bitflow_billing_api::{Cx, VARIABLES, limiter, routes};
 use bitflow_runtime::http;
 
 fn main() -> ExitCode {
-    http::run(VARIABLES, Cx::new, routes)
+    http::run_limited(VARIABLES, Cx::new, routes, limiter)
 }

@@ -18,7 +18,9 @@ use bitflow_realtime::auth::{App, is_socket_id};
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::form::FormFields;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::problem::Problem;
+use bitflow_store::rate_limits::RateLimits;
 use serde_json::json;
 
 /// What the function is configured by.
@@ -26,6 +28,8 @@ pub const VARIABLES: &[Variable] = &[
     config::PUSHER_APP_ID,
     config::PUSHER_APP_KEY,
     config::PUSHER_APP_SECRET,
+    config::RATE_LIMITS_TABLE,
+    config::ADMIN_REQUESTS_PER_MINUTE,
 ];
 
 const SCOPE: &str = "broadcasting";
@@ -34,12 +38,17 @@ const SCOPE: &str = "broadcasting";
 #[derive(Debug)]
 pub struct Cx {
     app: App,
+    limiter: Limiter,
 }
 
 impl Cx {
-    /// The app's credentials.
+    /// Clients and credentials; nothing is connected before the first request.
     pub fn new(config: &Config) -> Self {
+        let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let limits = RateLimits::new(&dynamo, config.text(config::RATE_LIMITS_TABLE));
+        let limit = config.count(config::ADMIN_REQUESTS_PER_MINUTE);
         Self {
+            limiter: Limiter::new(limit, limits.counter()),
             app: App {
                 id: config.text(config::PUSHER_APP_ID).to_owned(),
                 key: config.text(config::PUSHER_APP_KEY).to_owned(),
@@ -47,6 +56,11 @@ impl Cx {
             },
         }
     }
+}
+
+/// How many requests an admin may make.
+pub fn limiter(cx: &Cx) -> &Limiter {
+    &cx.limiter
 }
 
 /// The route, as in `template.yaml`.

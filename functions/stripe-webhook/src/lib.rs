@@ -2,6 +2,9 @@
 //!
 //! Promise: a verified event is in effect, with our own events about it, when it is answered 200.
 //!
+//! A delivery that fails verification counts against its address; one that is verified counts
+//! against nothing.
+//!
 //! On a retry: the inbox row, committed with the effect, makes the second delivery change nothing.
 //! What could not be applied because something is down is answered 503, and Stripe delivers again
 //! for three days.
@@ -22,8 +25,10 @@ use bitflow_portal::stripe_events::{CONSUMER, StripeEvents, follows};
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_store::inbox::Inbox;
+use bitflow_store::rate_limits::RateLimits;
 use bitflow_stripe::event::{ParseError, parse};
 use bitflow_stripe::retrieve::Retriever;
 use bitflow_stripe::signature::verify;
@@ -41,6 +46,8 @@ pub const VARIABLES: &[Variable] = &[
     config::STRIPE_WEBHOOK_SECRET,
     config::STRIPE_SECRET,
     config::STRIPE_API_BASE,
+    config::RATE_LIMITS_TABLE,
+    config::WEBHOOK_REQUESTS_PER_MINUTE,
 ];
 
 /// What every request shares.
@@ -48,12 +55,15 @@ pub const VARIABLES: &[Variable] = &[
 pub struct Cx {
     signing_secret: SecretString,
     events: StripeEvents,
+    limiter: Limiter,
 }
 
 impl Cx {
     /// Clients and tables; nothing is connected before the first request.
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
+        let limits = RateLimits::new(&dynamo, config.text(config::RATE_LIMITS_TABLE));
+        let limit = config.count(config::WEBHOOK_REQUESTS_PER_MINUTE);
         let events = StripeEvents {
             inbox: Inbox::new(&dynamo, config.text(config::INBOX_TABLE), CONSUMER),
             retriever: Retriever::new(
@@ -65,6 +75,7 @@ impl Cx {
         Self {
             signing_secret: config.secret(config::STRIPE_WEBHOOK_SECRET),
             events,
+            limiter: Limiter::new(limit, limits.counter()),
         }
     }
 }
@@ -94,6 +105,8 @@ async fn receive(
         now,
     ) {
         tracing::warn!(target: "bitflow", %error, body_bytes = body.len(), "a delivery was refused");
+        let sender = ("address", request.source_ip.as_str());
+        cx.limiter.take(&request, sender, now).await?;
         return Ok(invalid_signature());
     }
     let event = match parse(&body, follows) {

@@ -24,6 +24,7 @@ use bitflow_portal::registry::Registry;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::list::Wanted;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
@@ -32,6 +33,7 @@ use bitflow_store::domains::UniversityDomains;
 use bitflow_store::idempotency::IdempotencyKeys;
 use bitflow_store::outbox::Outbox;
 use bitflow_store::page::PageRequest;
+use bitflow_store::rate_limits::RateLimits;
 use bitflow_store::universities::Universities;
 use jiff::SignedDuration;
 
@@ -42,6 +44,8 @@ pub const VARIABLES: &[Variable] = &[
     config::ACTIVITIES_TABLE,
     config::OUTBOX_TABLE,
     config::IDEMPOTENCY_KEYS_TABLE,
+    config::RATE_LIMITS_TABLE,
+    config::ADMIN_REQUESTS_PER_MINUTE,
 ];
 
 /// How long a client may repeat a request under its key.
@@ -55,6 +59,7 @@ const WRITE: &str = "universities:write";
 pub struct Cx {
     registry: Registry,
     keys: IdempotencyKeys,
+    limiter: Limiter,
 }
 
 impl Cx {
@@ -62,7 +67,10 @@ impl Cx {
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
         let keys = config.text(config::IDEMPOTENCY_KEYS_TABLE);
+        let limits = RateLimits::new(&dynamo, config.text(config::RATE_LIMITS_TABLE));
+        let limit = config.count(config::ADMIN_REQUESTS_PER_MINUTE);
         Self {
+            limiter: Limiter::new(limit, limits.counter()),
             keys: IdempotencyKeys::new(&dynamo, keys, KEYS_ARE_KEPT),
             registry: Registry {
                 universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
@@ -73,6 +81,11 @@ impl Cx {
             },
         }
     }
+}
+
+/// How many requests an admin may make.
+pub fn limiter(cx: &Cx) -> &Limiter {
+    &cx.limiter
 }
 
 /// The routes, as in `template.yaml`.

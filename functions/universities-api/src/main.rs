@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use bitflow_runtime::http;
-use bitflow_universities_api::{Cx, VARIABLES, routes};
+use bitflow_universities_api::{Cx, VARIABLES, limiter, routes};
 
 fn main() -> ExitCode {
-    http::run(VARIABLES, Cx::new, routes)
+    http::run_limited(VARIABLES, Cx::new, routes, limiter)
 }

@@ -22,10 +22,12 @@ use bitflow_portal::usage::{CONSUMER, REPORTS_ARE_KEPT, Report, Reported, Usage}
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
+use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::signed::SignedFields;
 use bitflow_store::inbox::Inbox;
 use bitflow_store::outbox::Outbox;
+use bitflow_store::rate_limits::RateLimits;
 use bitflow_store::universities::Universities;
 use serde_json::json;
 
@@ -34,6 +36,8 @@ pub const VARIABLES: &[Variable] = &[
     config::UNIVERSITIES_TABLE,
     config::OUTBOX_TABLE,
     config::INBOX_TABLE,
+    config::RATE_LIMITS_TABLE,
+    config::WEBHOOK_REQUESTS_PER_MINUTE,
 ];
 
 /// What every request shares.
@@ -41,6 +45,7 @@ pub const VARIABLES: &[Variable] = &[
 pub struct Cx {
     usage: Usage,
     inbox: Inbox,
+    limiter: Limiter,
 }
 
 impl Cx {
@@ -48,7 +53,10 @@ impl Cx {
     pub fn new(config: &Config) -> Self {
         let dynamo = aws_sdk_dynamodb::Client::new(config.aws());
         let inbox = Inbox::new(&dynamo, config.text(config::INBOX_TABLE), CONSUMER);
+        let limits = RateLimits::new(&dynamo, config.text(config::RATE_LIMITS_TABLE));
+        let limit = config.count(config::WEBHOOK_REQUESTS_PER_MINUTE);
         Self {
+            limiter: Limiter::new(limit, limits.counter()),
             inbox: inbox.kept_for(REPORTS_ARE_KEPT),
             usage: Usage {
                 universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
@@ -79,7 +87,11 @@ async fn receive(
         return fields.finish(|| None);
     };
     let call = (signed.signature.as_str(), signed.body.as_ref());
-    let caller = authenticate(&cx.usage.universities, university_id, call, now).await?;
+    let caller = authenticate(&cx.usage.universities, university_id, call, now).await;
+    let caller = cx
+        .limiter
+        .of_caller(&request, caller, university_id, now)
+        .await?;
     let report = fields.finish(|| {
         Some(Report {
             metric: metric?,

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bitflow_local::functions;
-use bitflow_local::stack::{Ports, Settings, Stack};
+use bitflow_local::stack::{Settings, Stack};
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use serde_json::{Map, Value, json};
@@ -26,13 +26,7 @@ const LISTENER: &str = "invoice-listener";
 #[tokio::main]
 async fn main() -> Result<(), String> {
     let functions = functions::build().map_err(|error| error.to_string())?;
-    let stack = Stack::start(Settings {
-        ports: Ports::default(),
-        template: functions::workspace().join("template.yaml"),
-        functions,
-        data: None,
-        follow_schedules: false,
-    });
+    let stack = Stack::start(Settings::passing(functions).without_limits());
     let stack = stack.await.map_err(|error| error.to_string())?;
     let measured = measure(&stack).await;
     let stopped = stack.shutdown().await.map_err(|error| error.to_string());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bitflow_local::functions;
-use bitflow_local::stack::{Ports, Settings, Stack};
+use bitflow_local::stack::{Settings, Stack};
 use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -22,13 +22,7 @@ const WARM_UP: usize = 20;
 #[tokio::main]
 async fn main() -> Result<(), String> {
     let functions = functions::build().map_err(|error| error.to_string())?;
-    let stack = Stack::start(Settings {
-        ports: Ports::default(),
-        template: functions::workspace().join("template.yaml"),
-        functions,
-        data: None,
-        follow_schedules: false,
-    });
+    let stack = Stack::start(Settings::passing(functions).without_limits());
     let stack = stack.await.map_err(|error| error.to_string())?;
     let measured = measure(&stack).await;
     let stopped = stack.shutdown().await.map_err(|error| error.to_string());

@@ -176,10 +176,9 @@ async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
             portal: up.portal_port,
             pusher: up.pusher_port,
         },
-        template: functions::workspace().join("template.yaml"),
-        functions,
         data: (!up.ephemeral).then(|| data.clone()),
         follow_schedules: true,
+        ..Settings::passing(functions)
     };
     let stack = Stack::start(settings)
         .await
@@ -237,11 +236,8 @@ async fn tour(data: PathBuf) -> Result<(), String> {
     let functions = functions::build().map_err(|error| error.to_string())?;
     let started = std::time::Instant::now();
     let settings = Settings {
-        ports: Ports::default(),
-        template: functions::workspace().join("template.yaml"),
-        functions,
-        data: None,
         follow_schedules: true,
+        ..Settings::passing(functions)
     };
     let stack = Stack::start(settings)
         .await

@@ -20,6 +20,7 @@ use crate::aws::eventbridge::{EventBridge, PatternError};
 use crate::aws::s3::{self, S3Error};
 use crate::aws::sqs::Sqs;
 use crate::clock::Clock;
+use crate::functions::workspace;
 use crate::http_api::HttpApi;
 use crate::http_api::jwt::{Grant, Issuer, IssuerError};
 use crate::lambda::sources::{self, Feeds, SourceError, Sources};
@@ -79,6 +80,32 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// Schedules are followed; a test fires them instead.
     pub follow_schedules: bool,
+    /// Parameters of the template that are something else than by default.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The product's own template on free ports; nothing is kept, and no schedule is followed.
+    pub fn passing(functions: BTreeMap<String, PathBuf>) -> Self {
+        Self {
+            ports: Ports::default(),
+            template: workspace().join("template.yaml"),
+            functions,
+            data: None,
+            follow_schedules: false,
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    /// The same, but nobody makes too many requests.
+    #[must_use]
+    pub fn without_limits(mut self) -> Self {
+        for limit in ["AdminRequestsPerMinute", "WebhookRequestsPerMinute"] {
+            self.parameters
+                .insert(limit.to_owned(), "1000000".to_owned());
+        }
+        self
+    }
 }
 
 /// What a client needs to know of a running stack: the content of the ready file.
@@ -287,7 +314,9 @@ impl Stack {
         };
         let identity = info.identity();
         let api_url = info.api_url.clone();
-        let model = template::read(&settings.template, &template_settings(&identity, &info))?;
+        let mut known = template_settings(&identity, &info);
+        known.parameters.extend(settings.parameters);
+        let model = template::read(&settings.template, &known)?;
 
         let scratch = match data {
             Some(_) => None,
@@ -447,6 +476,15 @@ impl Stack {
     /// A token with these scopes, good for a day.
     pub fn token(&self, scopes: &[&str]) -> String {
         self.issuer.mint(&admin(scopes), self.clock.now())
+    }
+
+    /// A token of another admin, with every scope.
+    pub fn token_of(&self, subject: &str) -> String {
+        let grant = Grant {
+            subject: subject.to_owned(),
+            ..admin(&ALL_SCOPES)
+        };
+        self.issuer.mint(&grant, self.clock.now())
     }
 
     /// The physical name of a table, queue or function, by its name in the design.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bitflow_local::functions::workspace;
-use bitflow_local::stack::{Ports, Settings, Stack};
+use bitflow_local::stack::{Settings, Stack};
 use bitflow_local::template::model::{Model, Trigger};
 use bitflow_runtime::config;
 use serde_json::Value;
@@ -178,15 +178,11 @@ fn the_readme_lists_every_variable() {
 }
 
 async fn model() -> Model {
-    let stack = Stack::start(Settings {
-        ports: Ports::default(),
-        template: workspace().join("template.yaml"),
-        functions: tokio::task::spawn_blocking(support::binaries)
+    let stack = Stack::start(Settings::passing(
+        tokio::task::spawn_blocking(support::binaries)
             .await
             .unwrap(),
-        data: None,
-        follow_schedules: false,
-    })
+    ))
     .await
     .unwrap();
     let model = stack.model().clone();

@@ -36,6 +36,8 @@ pub enum Kind {
     Day,
     /// Whole numbers of days, separated by commas.
     Days,
+    /// A whole number from 1.
+    Count,
 }
 
 macro_rules! variables {
@@ -70,6 +72,9 @@ variables! {
     INBOX_TABLE: Text, "Name of the table of messages that were handled.";
     IDEMPOTENCY_KEYS_TABLE: Text, "Name of the table of what was begun under an idempotency key.";
     JOB_RUNS_TABLE: Text, "Name of the table of how far each run of a job came.";
+    RATE_LIMITS_TABLE: Text, "Name of the table of how many requests of a sender came in a minute.";
+    ADMIN_REQUESTS_PER_MINUTE: Count = "60", "How many requests of one admin are let through in a minute.";
+    WEBHOOK_REQUESTS_PER_MINUTE: Count = "100", "How many requests of one portal, or of one address that is not known, are let through in a minute.";
     FILES_BUCKET: Text, "Name of the bucket of files.";
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
     STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
@@ -171,6 +176,12 @@ impl Config {
         self.text(*variable).to_owned()
     }
 
+    /// The value of a `Count`.
+    pub fn count(&self, variable: Variable) -> u32 {
+        let count = self.text(variable).parse();
+        count.expect("checked when it was read")
+    }
+
     /// What every AWS SDK client is made from.
     pub fn aws(&self) -> &SdkConfig {
         &self.aws
@@ -245,6 +256,10 @@ impl Kind {
             Self::Day => (
                 days(value).is_some_and(|days| days.len() == 1),
                 "a whole number of days from 1 to 3650",
+            ),
+            Self::Count => (
+                value.parse::<u32>().is_ok_and(|count| count > 0),
+                "a whole number from 1",
             ),
             Self::Days => (
                 days(value).is_some(),

@@ -19,6 +19,7 @@ pub mod job_runs;
 pub mod outbox;
 pub mod page;
 pub mod payments;
+pub mod rate_limits;
 pub mod subscriptions;
 mod table;
 mod time;

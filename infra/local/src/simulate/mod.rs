@@ -16,7 +16,7 @@ mod trouble;
 use std::time::Instant;
 
 use crate::functions;
-use crate::stack::{self, Ports, Stack};
+use crate::stack::{self, Stack};
 use expected::Expected;
 use plan::Plan;
 pub use report::Report;
@@ -39,13 +39,8 @@ pub struct Settings {
 pub async fn run(settings: &Settings) -> Result<Report, String> {
     let built = tokio::task::spawn_blocking(functions::build).await;
     let functions = built.map_err(|error| error.to_string())?;
-    let stack = Stack::start(stack::Settings {
-        ports: Ports::default(),
-        template: functions::workspace().join("template.yaml"),
-        functions: functions.map_err(|error| error.to_string())?,
-        data: None,
-        follow_schedules: false,
-    });
+    let functions = functions.map_err(|error| error.to_string())?;
+    let stack = Stack::start(stack::Settings::passing(functions).without_limits());
     let stack = stack.await.map_err(|error| error.to_string())?;
     let report = simulate(settings, &stack).await;
     let stopped = stack.shutdown().await.map_err(|error| error.to_string());

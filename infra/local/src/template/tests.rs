@@ -20,6 +20,9 @@ fn settings() -> Settings {
             secret("bitflow/stripe", "secret"),
             secret("bitflow/stripe", "webhook_secret"),
             secret("bitflow/sendgrid", "api_key"),
+            secret("bitflow/pusher", "app_id"),
+            secret("bitflow/pusher", "key"),
+            secret("bitflow/pusher", "secret"),
         ]),
     }
 }

@@ -16,7 +16,7 @@ use bitflow_domain::billing::payment::Payment;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
 use bitflow_local::functions;
 use bitflow_local::simulators::sendgrid::Mail;
-use bitflow_local::stack::{Ports, Settings, Stack};
+use bitflow_local::stack::{Settings, Stack};
 use bitflow_store::invoices::Invoices;
 use bitflow_store::page::PageRequest;
 use bitflow_store::payments::Payments;
@@ -50,14 +50,19 @@ pub(crate) fn binaries() -> BTreeMap<String, PathBuf> {
 }
 
 impl TestStack {
+    /// Where nobody makes too many requests.
     pub(crate) async fn start() -> Self {
-        let settings = Settings {
-            ports: Ports::default(),
-            template: functions::workspace().join("template.yaml"),
-            functions: tokio::task::spawn_blocking(binaries).await.expect("built"),
-            data: None,
-            follow_schedules: false,
-        };
+        let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
+        Self::start_with(Settings::passing(functions).without_limits()).await
+    }
+
+    /// With the limits that the template has by default.
+    pub(crate) async fn start_limited() -> Self {
+        let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
+        Self::start_with(Settings::passing(functions)).await
+    }
+
+    async fn start_with(settings: Settings) -> Self {
         let stack = Stack::start(settings).await.expect("the stack starts");
         Self {
             stack,

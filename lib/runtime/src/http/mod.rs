@@ -4,6 +4,7 @@ pub mod admin;
 pub mod etag;
 pub mod fields;
 pub mod form;
+pub mod limit;
 pub mod list;
 pub mod problem;
 pub mod query;
@@ -11,4 +12,4 @@ pub mod repeat;
 mod serve;
 pub mod signed;
 
-pub use serve::{Requested, run};
+pub use serve::{Requested, run, run_limited};

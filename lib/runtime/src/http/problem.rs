@@ -58,6 +58,17 @@ impl Problem {
         }
     }
 
+    /// 429: more than `limit` requests a minute; again in so many seconds.
+    pub(crate) fn too_many(limit: u32, retry_after_s: u32) -> Self {
+        Self {
+            retry_after_s: Some(retry_after_s),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("At most {limit} requests a minute; try again in {retry_after_s} s."),
+            )
+        }
+    }
+
     /// 404 for the thing of this kind, e.g. `university`.
     pub fn missing(kind: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("There is no such {kind}."))

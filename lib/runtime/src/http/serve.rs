@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -16,6 +16,7 @@ use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
 use tracing::Instrument;
 
+use super::limit::{self, Limiter, Standing};
 use super::problem::Problem;
 use crate::config::{Config, Variable};
 use crate::log::chain;
@@ -36,20 +37,74 @@ pub fn run<C: Send + Sync + 'static>(
     })
 }
 
-/// The id of the request: API Gateway's, which every log line, event and outgoing call carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Likewise, behind a limit: admins' requests are counted, each admin's by themselves.
+pub fn run_limited<C: Send + Sync + 'static>(
+    variables: &[Variable],
+    new: impl FnOnce(&Config) -> C,
+    routes: impl FnOnce() -> Router<Arc<C>>,
+    limiter: fn(&C) -> &Limiter,
+) -> ExitCode {
+    start(variables, new, async |cx| {
+        let cx = Arc::new(cx);
+        let counted = cx.clone();
+        let limit = middleware::from_fn(move |request: Request, next: Next| {
+            let cx = counted.clone();
+            async move { limit::of_admin(limiter(&cx), request, next).await }
+        });
+        let routes = routes().layer(limit);
+        lambda_http::run(with_conventions(routes).with_state(cx)).await
+    })
+}
+
+/// A request, as API Gateway knows it.
+#[derive(Debug, Clone)]
 pub struct Requested {
-    /// The id.
+    /// Its id there, which every log line, event and outgoing call carries.
     pub correlation_id: String,
+    /// The address that it came from.
+    pub source_ip: String,
+    standing: Arc<Mutex<Option<Standing>>>,
+}
+
+impl Requested {
+    /// A request of nobody.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self {
+            correlation_id: "none".to_owned(),
+            source_ip: String::new(),
+            standing: Arc::default(),
+        }
+    }
+
+    /// Notes where the sender stands, for the answer.
+    pub(super) fn stands(&self, standing: Standing) {
+        *self.standing.lock().expect("no holder panics") = Some(standing);
+    }
+
+    pub(super) fn standing(&self) -> Option<Standing> {
+        *self.standing.lock().expect("no holder panics")
+    }
+
+    fn of(request: &impl RequestExt) -> Self {
+        let source_ip = match request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+            _ => None,
+        };
+        Self {
+            correlation_id: correlation_id(request),
+            source_ip: source_ip.unwrap_or_default(),
+            standing: Arc::default(),
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Requested {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self {
-            correlation_id: correlation_id(parts),
-        })
+        let noted = parts.extensions.get::<Self>().cloned();
+        Ok(noted.unwrap_or_else(|| Self::of(parts)))
     }
 }
 
@@ -81,9 +136,11 @@ fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Rout
 }
 
 /// One request from the gateway's edge to the answer.
-async fn around(request: Request, next: Next) -> Response {
+async fn around(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let correlation_id = correlation_id(&request);
+    let requested = Requested::of(&request);
+    let correlation_id = requested.correlation_id.clone();
+    request.extensions_mut().insert(requested.clone());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -112,6 +169,9 @@ async fn around(request: Request, next: Next) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             log(&problem);
             response = problem.render(&correlation_id);
+        }
+        if let Some(standing) = requested.standing() {
+            standing.tell(response.headers_mut());
         }
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             response.headers_mut().insert("x-correlation-id", value);
