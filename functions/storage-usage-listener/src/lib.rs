@@ -2,7 +2,8 @@
 //! `SyncStorageUsageJob`).
 //!
 //! Promise: what is measured is on the university, and where it thereby comes near its quota,
-//! `StorageQuotaExceeded` is raised with it, once.
+//! `StorageQuotaExceeded` is raised with it, once. A logo that its university has not named for a
+//! day is removed.
 //!
 //! On a retry: it is measured again; what is known already is not written.
 
@@ -57,6 +58,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
         university_id = %due.university_id,
         files = seen.files,
         bytes = seen.bytes,
+        swept = seen.swept,
         "storage measured",
     );
     Ok(())

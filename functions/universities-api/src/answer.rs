@@ -1,14 +1,18 @@
 //! The bodies that are answered.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bitflow_domain::id::UniversityId;
+use bitflow_domain::id::{UniversityId, UploadId};
+use bitflow_domain::university::logo::Logo;
 use bitflow_domain::university::usage::{Metrics, UsagePercentage};
 use bitflow_domain::university::{StorageQuota, University, UniversityStatus};
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Actor, EventId};
 use bitflow_portal::registry::Rotated;
+use bitflow_portal::registry::logo::{LogoDownload, LogoUpload};
 use bitflow_runtime::http::etag;
 use bitflow_runtime::http::list::List;
 use bitflow_store::activities::Activity;
@@ -28,6 +32,7 @@ pub(crate) struct UniversityView {
     status: UniversityStatus,
     #[serde(flatten)]
     metrics: Metrics,
+    logo: Option<LogoView>,
     /// Bytes that its files with us came to when they were measured last.
     measured_storage: u64,
     /// Of what is stored at the portal and with us, in percent of the quota.
@@ -48,12 +53,75 @@ impl UniversityView {
             storage_quota: university.storage_quota,
             status: university.status,
             metrics: university.metrics,
+            logo: university.logo.as_ref().map(LogoView::of),
             measured_storage: university.measured_storage,
             storage_usage_percentage: university.storage_usage(),
             stripe_customer_id: university.stripe_customer_id.clone(),
             version: university.version,
             created_at: university.created_at,
             updated_at: university.updated_at,
+        }
+    }
+}
+
+/// A logo; where it can be fetched is asked for by itself.
+#[derive(Serialize)]
+pub(crate) struct LogoView {
+    content_type: &'static str,
+    /// Bytes.
+    size: u64,
+    uploaded_at: Timestamp,
+}
+
+impl LogoView {
+    fn of(logo: &Logo) -> Self {
+        Self {
+            content_type: logo.format.media_type(),
+            size: logo.bytes,
+            uploaded_at: logo.uploaded_at,
+        }
+    }
+}
+
+/// A logo, and where it can be fetched for a while.
+#[derive(Serialize)]
+pub(crate) struct LogoDownloadView {
+    url: String,
+    expires_at: Timestamp,
+    #[serde(flatten)]
+    logo: LogoView,
+}
+
+impl LogoDownloadView {
+    pub(crate) fn of(download: LogoDownload) -> Self {
+        Self {
+            url: download.url.url,
+            expires_at: download.url.expires_at,
+            logo: LogoView::of(&download.logo),
+        }
+    }
+}
+
+/// Where a browser may put a logo: this request, with the picture as its body.
+#[derive(Serialize)]
+pub(crate) struct LogoUploadView {
+    /// What the logo is then set by.
+    upload_id: UploadId,
+    method: &'static str,
+    url: String,
+    /// Headers that are sent with it; browsers send `content-length` by themselves.
+    headers: BTreeMap<String, String>,
+    expires_at: Timestamp,
+}
+
+impl LogoUploadView {
+    pub(crate) fn of(upload: LogoUpload) -> Self {
+        Self {
+            upload_id: upload.id,
+            method: "PUT",
+            url: upload.url.url,
+            headers: upload.url.headers.into_iter().collect(),
+            expires_at: upload.url.expires_at,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! HTTP, admin JWT: onboards, lists, changes, deletes and restores universities, shows their
-//! history, and rotates their portals' secrets.
+//! HTTP, admin JWT: onboards, lists, changes, deletes and restores universities, keeps their logos,
+//! shows their history, and rotates their portals' secrets.
 //!
 //! Promise: a change is stored together with the event that tells of it, or not at all; what
 //! follows at Stripe, by mail and in the history follows from the event.
@@ -9,6 +9,7 @@
 //! that changes nothing writes nothing; deleting or restoring twice is doing it once.
 
 mod answer;
+mod logo;
 mod portal_secret;
 mod universities;
 
@@ -30,6 +31,7 @@ use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
 use bitflow_store::activities::Activities;
 use bitflow_store::domains::UniversityDomains;
+use bitflow_store::files::Files;
 use bitflow_store::idempotency::IdempotencyKeys;
 use bitflow_store::outbox::Outbox;
 use bitflow_store::page::PageRequest;
@@ -44,6 +46,7 @@ pub const VARIABLES: &[Variable] = &[
     config::ACTIVITIES_TABLE,
     config::OUTBOX_TABLE,
     config::IDEMPOTENCY_KEYS_TABLE,
+    config::FILES_BUCKET,
     config::RATE_LIMITS_TABLE,
     config::ADMIN_REQUESTS_PER_MINUTE,
 ];
@@ -58,6 +61,7 @@ const WRITE: &str = "universities:write";
 #[derive(Debug)]
 pub struct Cx {
     registry: Registry,
+    files: Files,
     keys: IdempotencyKeys,
     limiter: Limiter,
 }
@@ -72,6 +76,10 @@ impl Cx {
         Self {
             limiter: Limiter::new(limit, limits.counter()),
             keys: IdempotencyKeys::new(&dynamo, keys, KEYS_ARE_KEPT),
+            files: Files::new(
+                &aws_sdk_s3::Client::new(config.aws()),
+                config.text(config::FILES_BUCKET),
+            ),
             registry: Registry {
                 universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
                 domains: UniversityDomains::new(config.text(config::UNIVERSITY_DOMAINS_TABLE)),
@@ -105,6 +113,11 @@ pub fn routes() -> Router<Arc<Cx>> {
                 .delete(universities::delete),
         )
         .route(&below("/restore"), post(universities::restore))
+        .route(
+            &below("/logo"),
+            get(logo::read).put(logo::set).delete(logo::remove),
+        )
+        .route(&below("/logo/upload-url"), post(logo::upload_url))
         .route(&below("/activity"), get(universities::activity))
         .route(&below("/portal-secret"), post(portal_secret::rotate))
 }

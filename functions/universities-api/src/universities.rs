@@ -176,7 +176,7 @@ pub(crate) async fn restore(
     Ok(answer::one(&restored.await?))
 }
 
-fn expected(if_match: IfMatch) -> Expected {
+pub(crate) fn expected(if_match: IfMatch) -> Expected {
     match if_match {
         IfMatch::Any => Expected::Any,
         IfMatch::OneOf(versions) => {

@@ -240,6 +240,8 @@ pub struct Stack {
     /// What polls queues and streams.
     pub sources: Sources,
     servers: Vec<JoinHandle<()>>,
+    /// Below it each bucket's files are.
+    pub files: PathBuf,
     _scratch: Option<TempDir>,
 }
 
@@ -454,6 +456,7 @@ impl Stack {
             progress,
             sources,
             servers,
+            files,
             _scratch: scratch,
         })
     }

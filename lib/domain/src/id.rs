@@ -69,6 +69,10 @@ uuid_ids! {
     PaymentId,
     /// An alert.
     AlertId,
+    /// A logo of a university.
+    LogoId,
+    /// A file that a browser uploads.
+    UploadId,
 }
 
 /// Namespace of every derived id (a random UUID, fixed for ever).

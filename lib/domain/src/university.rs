@@ -1,5 +1,6 @@
 //! A university and the rules of its life.
 
+pub mod logo;
 pub mod usage;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::contact::{DomainName, EmailAddress};
 use crate::id::UniversityId;
 use crate::secret::PortalSecrets;
 use crate::version::Version;
+use logo::Logo;
 use usage::Metrics;
 
 /// A university on the platform.
@@ -32,6 +34,8 @@ pub struct University {
     pub status: UniversityStatus,
     /// What its portal reported last.
     pub metrics: Metrics,
+    /// Its logo, where it has one.
+    pub logo: Option<Logo>,
     /// What its files with us came to when they were measured last, bytes.
     pub measured_storage: u64,
     /// It was warned that it comes near its quota, and has not gone far from it since.
@@ -88,6 +92,8 @@ pub enum UniversityField {
     Domain,
     /// See [`University::storage_quota`].
     StorageQuota,
+    /// See [`University::logo`].
+    Logo,
     /// See [`Metrics::students`].
     Students,
     /// See [`Metrics::faculty`].
@@ -122,6 +128,7 @@ impl University {
             storage_quota: new.storage_quota,
             status: UniversityStatus::Active,
             metrics: Metrics::default(),
+            logo: None,
             measured_storage: 0,
             quota_warned: false,
             stripe_customer_id: None,
@@ -161,6 +168,7 @@ impl University {
                 UniversityField::StorageQuota,
                 self.storage_quota != other.storage_quota,
             ),
+            (UniversityField::Logo, self.logo != other.logo),
             (
                 UniversityField::Students,
                 self.metrics.students != other.metrics.students,

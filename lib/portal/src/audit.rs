@@ -145,6 +145,7 @@ fn words(field: UniversityField) -> &'static str {
         UniversityField::PrimaryEmail => "primary e-mail",
         UniversityField::Domain => "domain",
         UniversityField::StorageQuota => "storage quota",
+        UniversityField::Logo => "logo",
         UniversityField::Students => "students",
         UniversityField::Faculty => "faculty",
         UniversityField::Storage => "storage",

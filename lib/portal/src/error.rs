@@ -118,6 +118,12 @@ pub enum PortalError {
     /// There is no such payment.
     #[error("there is no payment {0}")]
     NoPayment(PaymentId),
+    /// The university has no logo.
+    #[error("university {0} has no logo")]
+    NoLogo(UniversityId),
+    /// There is no such upload, or it is not finished.
+    #[error("there is no such upload")]
+    NoUpload([Violation; 1]),
     /// There is no such alert.
     #[error("there is no alert {0}")]
     NoAlert(AlertId),
@@ -196,9 +202,10 @@ impl Fault for PortalError {
                 class => class,
             },
             Self::Refused { violations, .. } if violations.is_empty() => Class::Conflict,
-            Self::Refused { .. } | Self::DeletedUniversity(_) | Self::KeyReused(_) => {
-                Class::Invalid
-            }
+            Self::Refused { .. }
+            | Self::DeletedUniversity(_)
+            | Self::NoUpload(_)
+            | Self::KeyReused(_) => Class::Invalid,
             Self::Signature(source) => source.class(),
             Self::NotNow(_) => Class::Conflict,
             Self::OtherVersion { .. } => Class::Precondition,
@@ -208,6 +215,7 @@ impl Fault for PortalError {
             | Self::NoSubscription(_)
             | Self::NoInvoice(_)
             | Self::NoPayment(_)
+            | Self::NoLogo(_)
             | Self::NoAlert(_) => Class::Missing,
             Self::Push(source) => source.class(),
             Self::Bus { .. }
@@ -223,7 +231,9 @@ impl Fault for PortalError {
             Self::List { source, .. } => source.violations(),
             Self::Commit { source, .. } => source.violations(),
             Self::Refused { violations, .. } => violations,
-            Self::DeletedUniversity(violation) | Self::KeyReused(violation) => violation,
+            Self::DeletedUniversity(violation)
+            | Self::NoUpload(violation)
+            | Self::KeyReused(violation) => violation,
             _ => &[],
         }
     }
@@ -242,6 +252,7 @@ impl Fault for PortalError {
             Self::NoSubscription(_) => none_such("subscription"),
             Self::NoInvoice(_) => none_such("invoice"),
             Self::NoAlert(_) => none_such("alert"),
+            Self::NoLogo(_) => Some("The university has no logo.".to_owned()),
             Self::NotNow(why) => Some(why.clone()),
             Self::Signature(source) => Some(format!("The call is not authenticated: {source}.")),
             Self::Refused { violations, .. } if violations.is_empty() => Some(format!(

@@ -14,6 +14,8 @@ pub mod error;
 mod fresh;
 pub mod listen;
 pub mod mail;
+#[cfg(feature = "logos")]
+pub mod picture;
 pub mod portals;
 pub mod pushes;
 pub mod registry;

@@ -2,6 +2,8 @@
 //! secrets.
 
 mod change;
+#[cfg(feature = "logos")]
+pub mod logo;
 mod onboard;
 mod secrets;
 

@@ -2,6 +2,7 @@
 //! warning when that comes near its quota.
 
 pub mod due;
+#[cfg(feature = "files")]
 pub mod measure;
 
 use aws_sdk_dynamodb::Client;
@@ -166,7 +167,7 @@ impl Usage {
         transaction
     }
 
-    async fn known(
+    pub(crate) async fn known(
         &self,
         operation: &'static str,
         id: UniversityId,

@@ -56,6 +56,7 @@ impl StoreError {
     }
 
     /// Likewise for the bucket.
+    #[cfg(feature = "files")]
     pub(crate) fn s3<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,

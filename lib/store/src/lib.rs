@@ -10,6 +10,7 @@ pub mod alert_folds;
 pub mod alerts;
 pub mod domains;
 pub mod error;
+#[cfg(feature = "files")]
 pub mod files;
 pub mod idempotency;
 pub mod inbox;

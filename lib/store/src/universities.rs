@@ -3,8 +3,9 @@
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::contact::{DomainName, EmailAddress};
-use bitflow_domain::id::UniversityId;
+use bitflow_domain::id::{LogoId, UniversityId};
 use bitflow_domain::secret::{PortalSecrets, PreviousSecret};
+use bitflow_domain::university::logo::{Logo, PictureFormat};
 use bitflow_domain::university::usage::Metrics;
 use bitflow_domain::university::{
     NamePrefix, StorageQuota, University, UniversityName, UniversityStatus,
@@ -144,6 +145,8 @@ struct Record {
     students: u64,
     faculty: u64,
     storage: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo: Option<LogoRecord>,
     #[serde(default)]
     measured_storage: u64,
     #[serde(default)]
@@ -178,6 +181,7 @@ impl Record {
             students: university.metrics.students,
             faculty: university.metrics.faculty,
             storage: university.metrics.storage,
+            logo: university.logo.as_ref().map(LogoRecord::of),
             measured_storage: university.measured_storage,
             quota_warned: university.quota_warned,
             stripe_customer_id: university.stripe_customer_id.clone(),
@@ -212,6 +216,7 @@ impl Record {
                 faculty: self.faculty,
                 storage: self.storage,
             },
+            logo: self.logo.map(LogoRecord::into_entity),
             measured_storage: self.measured_storage,
             quota_warned: self.quota_warned,
             stripe_customer_id: self.stripe_customer_id,
@@ -224,6 +229,37 @@ impl Record {
             version: self.version,
             created_at: self.created_at.0,
             updated_at: self.updated_at.0,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LogoRecord {
+    logo_id: LogoId,
+    format: PictureFormat,
+    bytes: u64,
+    digest: String,
+    uploaded_at: Stored,
+}
+
+impl LogoRecord {
+    fn of(logo: &Logo) -> Self {
+        Self {
+            logo_id: logo.id,
+            format: logo.format,
+            bytes: logo.bytes,
+            digest: logo.digest.clone(),
+            uploaded_at: Stored(logo.uploaded_at),
+        }
+    }
+
+    fn into_entity(self) -> Logo {
+        Logo {
+            id: self.logo_id,
+            format: self.format,
+            bytes: self.bytes,
+            digest: self.digest,
+            uploaded_at: self.uploaded_at.0,
         }
     }
 }

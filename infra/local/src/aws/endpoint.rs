@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use s3s::service::S3Service;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::dynamodb::DynamoDb;
 use super::eventbridge::EventBridge;
+use super::s3::S3;
 use super::sqs::{self, Sqs};
 
 /// The services behind the endpoint.
@@ -26,7 +25,7 @@ pub struct Services {
     /// Buses.
     pub eventbridge: EventBridge,
     /// Buckets.
-    pub s3: S3Service,
+    pub s3: S3,
     /// Forwards to dynoxide.
     pub http: reqwest::Client,
     /// Counts what is asked for.
@@ -128,7 +127,7 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
     let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else {
-        return s3(services.s3, request).await;
+        return services.s3.serve(request).await;
     };
     services.calls.count(service, operation);
     let (service, operation) = (service.to_owned(), operation.to_owned());
@@ -204,24 +203,6 @@ async fn dynamodb(
 fn with_status(status: StatusCode, mut response: Response) -> Response {
     *response.status_mut() = status;
     response
-}
-
-async fn s3(service: S3Service, request: Request) -> Response {
-    // s3s wants to know the whole length before it starts.
-    let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    match service
-        .oneshot(Request::from_parts(parts, Body::from(body)))
-        .await
-    {
-        Ok(response) => response.map(Body::new),
-        Err(error) => {
-            tracing::error!(?error, "S3 failed");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

@@ -198,6 +198,23 @@ pub struct Bucket {
     pub logical_id: String,
     /// Its physical name.
     pub name: String,
+    /// `CorsConfiguration`: the first rule that allows a request decides.
+    pub cors: Vec<CorsRule>,
+}
+
+/// What pages of other origins may do with a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorsRule {
+    /// `AllowedOrigins`; one `*` in each at most.
+    pub origins: Vec<String>,
+    /// `AllowedMethods`.
+    pub methods: Vec<String>,
+    /// `AllowedHeaders`, likewise; case does not matter.
+    pub headers: Vec<String>,
+    /// `ExposedHeaders`.
+    pub exposed: Vec<String>,
+    /// `MaxAge`, seconds.
+    pub max_age: Option<u32>,
 }
 
 /// One EventBridge bus.

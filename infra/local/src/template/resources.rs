@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::intrinsics::{Attributes, Parameter, Resolver};
 use super::model::{
-    Bucket, Bus, Cors, Function, HttpApi, Model, Queue, Redrive, Rule, RuleTarget, Table,
+    Bucket, Bus, Cors, CorsRule, Function, HttpApi, Model, Queue, Redrive, Rule, RuleTarget, Table,
 };
 use super::node::{Kind, Node};
 use super::properties::{Errors, Properties};
@@ -479,13 +479,31 @@ fn queue(id: &str, properties: &Properties<'_>) -> Queue {
 fn bucket(id: &str, properties: &Properties<'_>) -> Bucket {
     properties.without_effect(&[
         "BucketEncryption",
+        "LifecycleConfiguration",
         "OwnershipControls",
         "PublicAccessBlockConfiguration",
         "VersioningConfiguration",
     ]);
+    let cors = properties.object("CorsConfiguration").map(|cors| {
+        let rules = cors.objects("CorsRules").into_iter().map(|rule| {
+            let read = CorsRule {
+                origins: rule.texts("AllowedOrigins"),
+                methods: rule.texts("AllowedMethods"),
+                headers: rule.texts("AllowedHeaders"),
+                exposed: rule.texts("ExposedHeaders"),
+                max_age: rule.value("MaxAge"),
+            };
+            rule.finish();
+            read
+        });
+        let rules = rules.collect();
+        cors.finish();
+        rules
+    });
     Bucket {
         logical_id: id.to_owned(),
         name: properties.text("BucketName"),
+        cors: cors.unwrap_or_default(),
     }
 }
 

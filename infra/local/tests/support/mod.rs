@@ -322,6 +322,11 @@ impl TestStack {
         format!("{}-000000000000", self.name("files"))
     }
 
+    /// Where its files are.
+    pub(crate) fn bucket_folder(&self) -> PathBuf {
+        self.files.join(self.bucket())
+    }
+
     pub(crate) fn invoices(&self) -> Invoices {
         Invoices::new(&self.dynamo(), self.name("invoices"))
     }

@@ -101,7 +101,7 @@ impl Registry {
         .await
     }
 
-    async fn update(
+    pub(super) async fn update(
         &self,
         operation: &'static str,
         id: UniversityId,
@@ -165,7 +165,7 @@ impl Registry {
 }
 
 impl Next {
-    fn of(university: University, payload: impl Into<Payload>, now: Timestamp) -> Self {
+    pub(super) fn of(university: University, payload: impl Into<Payload>, now: Timestamp) -> Self {
         Self {
             university,
             event_id: fresh::event_id(now),
@@ -180,7 +180,7 @@ fn held(university: &University) -> Option<&DomainName> {
     active.then_some(&university.domain)
 }
 
-fn allowed(stored: &University, expected: &Expected) -> Result<(), PortalError> {
+pub(super) fn allowed(stored: &University, expected: &Expected) -> Result<(), PortalError> {
     let current = stored.version;
     if expected.allows(current) {
         Ok(())
@@ -190,12 +190,17 @@ fn allowed(stored: &University, expected: &Expected) -> Result<(), PortalError> 
 }
 
 /// A field as the API shows it.
-fn value(university: &University, field: UniversityField) -> Value {
+pub(super) fn value(university: &University, field: UniversityField) -> Value {
     match field {
         UniversityField::Name => json!(university.name),
         UniversityField::PrimaryEmail => json!(university.primary_email),
         UniversityField::Domain => json!(university.domain),
         UniversityField::StorageQuota => json!(university.storage_quota),
+        UniversityField::Logo => json!(university.logo.as_ref().map(|logo| json!({
+            "content_type": logo.format.media_type(),
+            "size": logo.bytes,
+            "uploaded_at": logo.uploaded_at,
+        }))),
         UniversityField::Students => json!(university.metrics.students),
         UniversityField::Faculty => json!(university.metrics.faculty),
         UniversityField::Storage => json!(university.metrics.storage),

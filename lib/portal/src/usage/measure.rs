@@ -1,14 +1,19 @@
-//! What a university's files with us come to.
+//! What a university's files with us come to, and the sweep of those that nobody names.
 
+use bitflow_domain::university::{University, UniversityStatus};
 use bitflow_events::envelope::{Actor, ActorKind, Context};
-use bitflow_store::files::Files;
-use jiff::Timestamp;
+use bitflow_store::files::{File, FileKey, Files};
+use jiff::{SignedDuration, Timestamp};
 
-use super::Usage;
 use super::due::MeasurementDue;
+use super::{Measured, Usage};
 use crate::error::{PortalError, load};
 
 const OPERATION: &str = "measure storage";
+
+/// How old a logo is that is swept away if its university does not name it: older than any call may
+/// be between writing a file and naming it.
+const SWEPT_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 /// Measures.
 #[derive(Debug)]
@@ -22,26 +27,37 @@ pub struct Measuring {
 /// What was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How many files.
+    /// How many files there are.
     pub files: u64,
     /// What they come to.
     pub bytes: u64,
+    /// How many more there were, and are not any more.
+    pub swept: u64,
 }
 
 impl Measuring {
-    /// Counts all files of the university, and writes down what they come to.
+    /// Counts all files of the university, removes logos that it has not named for a day, and writes
+    /// down what the others come to. A deleted one is left as it is: it may come back.
     pub async fn measure(&self, due: &MeasurementDue, now: Timestamp) -> Result<Seen, PortalError> {
+        let id = due.university_id;
+        let university = self.usage.known(OPERATION, id).await?;
         let mut seen = Seen::default();
+        if university.status == UniversityStatus::Deleted {
+            return Ok(seen);
+        }
         let mut cursor = None;
         loop {
-            let page = self
-                .files
-                .of_university(due.university_id, cursor.as_deref())
-                .await
-                .map_err(load(OPERATION))?;
+            let page = self.files.of_university(id, cursor.as_deref()).await;
+            let page = page.map_err(load(OPERATION))?;
             for file in page.data {
-                seen.files += 1;
-                seen.bytes = seen.bytes.saturating_add(file.bytes);
+                if is_orphan(&file, &university, now) {
+                    let swept = self.files.delete(&file.key).await;
+                    swept.map_err(load("sweep files"))?;
+                    seen.swept += 1;
+                } else {
+                    seen.files += 1;
+                    seen.bytes = seen.bytes.saturating_add(file.bytes);
+                }
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -55,9 +71,19 @@ impl Measuring {
             },
             correlation_id: due.correlation(),
         };
-        self.usage
-            .measured(due.university_id, seen.bytes, &context, now)
-            .await?;
+        let measured = self.usage.measured(id, seen.bytes, &context, now).await?;
+        if measured == Measured::Deleted {
+            tracing::info!(target: "bitflow", university_id = %id, "the university was just deleted");
+        }
         Ok(seen)
     }
+}
+
+/// Whether it is a logo that nobody names any more, or never did.
+fn is_orphan(file: &File, university: &University, now: Timestamp) -> bool {
+    let named = university.logo.as_ref();
+    let named = named.map(|logo| FileKey::logo(university.id, logo));
+    file.key.is_logo_of(university.id)
+        && Some(&file.key) != named.as_ref()
+        && file.written_at + SWEPT_AFTER < now
 }

@@ -1,0 +1,145 @@
+//! The logo.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bitflow_domain::id::{UniversityId, UploadId};
+use bitflow_domain::university::logo::{MAX_LOGO_BYTES, PictureFormat};
+use bitflow_portal::picture::{Picture, PictureError};
+use bitflow_runtime::clock;
+use bitflow_runtime::http::Requested;
+use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::etag::IfMatch;
+use bitflow_runtime::http::fields::Fields;
+use bitflow_runtime::http::problem::Problem;
+
+use crate::answer::{self, LogoDownloadView, LogoUploadView};
+use crate::universities::expected;
+use crate::{Cx, READ, WRITE, context, id};
+
+/// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded.
+pub(crate) async fn set(
+    admin: Admin,
+    requested: Requested,
+    if_match: IfMatch,
+    State(cx): State<Arc<Cx>>,
+    Path(university_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    admin.needs(WRITE)?;
+    let university_id = id(&university_id)?;
+    let (bytes, upload) = match uploaded(&request) {
+        true => {
+            let upload = upload_id(request).await?;
+            let taken = cx.registry.take_upload(&cx.files, university_id, upload);
+            (taken.await?, Some(upload))
+        }
+        false => (content(request).await?, None),
+    };
+    let picture = Picture::read(bytes).map_err(refused)?;
+    let (expected, context) = (expected(if_match), context(admin, requested));
+    let when = (&context, clock::now());
+    let set = cx
+        .registry
+        .set_logo(&cx.files, university_id, &picture, &expected, when);
+    let university = set.await?;
+    if let Some(upload) = upload {
+        let forget = cx.registry.forget_upload(&cx.files, university_id, upload);
+        forget.await;
+    }
+    Ok(answer::one(&university))
+}
+
+fn uploaded(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn upload_id(request: Request) -> Result<UploadId, Problem> {
+    let mut fields = Fields::from_request(request, &()).await?;
+    let upload = fields.text("upload_id", UploadId::parse);
+    fields.finish(|| upload)
+}
+
+/// One byte more than may be says that there are too many.
+async fn content(request: Request) -> Result<Bytes, Problem> {
+    let most = usize::try_from(MAX_LOGO_BYTES).unwrap_or(usize::MAX);
+    let read = to_bytes(request.into_body(), most).await;
+    read.map_err(|_| refused(PictureError::TooLarge))
+}
+
+fn refused(error: PictureError) -> Problem {
+    let status = match error {
+        PictureError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        PictureError::Unknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        PictureError::Empty | PictureError::Damaged | PictureError::TooWide => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+    };
+    Problem::new(status, error.to_string())
+}
+
+/// Where it can be fetched for 30 minutes.
+pub(crate) async fn read(
+    admin: Admin,
+    State(cx): State<Arc<Cx>>,
+    Path(university_id): Path<String>,
+) -> Result<Response, Problem> {
+    admin.needs(READ)?;
+    let university_id = id(&university_id)?;
+    let download = cx
+        .registry
+        .logo(&cx.files, university_id, clock::now())
+        .await?;
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Json(LogoDownloadView::of(download))).into_response())
+}
+
+pub(crate) async fn remove(
+    admin: Admin,
+    request: Requested,
+    if_match: IfMatch,
+    State(cx): State<Arc<Cx>>,
+    Path(university_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    admin.needs(WRITE)?;
+    let university_id: UniversityId = id(&university_id)?;
+    let (expected, context) = (expected(if_match), context(admin, request));
+    let when = (&context, clock::now());
+    cx.registry
+        .remove_logo(&cx.files, university_id, &expected, when)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a browser may put one. Takes no `Idempotency-Key` into account: each URL is for an upload of
+/// its own, and nothing is there before it is used.
+pub(crate) async fn upload_url(
+    admin: Admin,
+    State(cx): State<Arc<Cx>>,
+    Path(university_id): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, Problem> {
+    admin.needs(WRITE)?;
+    let university_id = id(&university_id)?;
+    let format = fields.text("content_type", PictureFormat::parse);
+    let size = fields.count("size", |bytes| {
+        let right = (1..=MAX_LOGO_BYTES).contains(&bytes);
+        right
+            .then_some(bytes)
+            .ok_or(format!("must be from 1 to {MAX_LOGO_BYTES}"))
+    });
+    let wanted = fields.finish(|| Some((format?, size?)))?;
+    let upload = cx
+        .registry
+        .upload_url(&cx.files, university_id, wanted, clock::now())
+        .await?;
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Json(LogoUploadView::of(upload))).into_response())
+}
