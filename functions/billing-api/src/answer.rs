@@ -4,13 +4,16 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus};
+use bitflow_domain::billing::month::Month;
 use bitflow_domain::billing::payment::{Payment, PaymentStatus};
 use bitflow_domain::billing::subscription::{Billing, Subscription, SubscriptionStatus};
-use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::id::{InvoiceId, PaymentId, ReportId, SubscriptionId, UniversityId};
 use bitflow_domain::money::Currency;
 use bitflow_domain::version::Version;
+use bitflow_portal::billing::month_report::ReportRequest;
 use bitflow_runtime::http::etag;
 use bitflow_runtime::http::list::List;
+use bitflow_store::files::SignedUrl;
 use bitflow_store::idempotency::Answer;
 use bitflow_store::page::Page;
 use jiff::Timestamp;
@@ -217,4 +220,33 @@ pub(crate) fn list<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> 
         next_cursor: page.next_cursor,
     })
     .into_response()
+}
+
+/// A report of a month.
+#[derive(Serialize)]
+pub(crate) struct ReportView {
+    id: ReportId,
+    month: Month,
+    /// `pending`, or `ready` to be fetched.
+    state: &'static str,
+    url: Option<String>,
+    /// Until when the URL is good; the report is good for longer.
+    expires_at: Option<Timestamp>,
+    requested_at: Timestamp,
+    requested_by: String,
+}
+
+impl ReportView {
+    pub(crate) fn of(id: ReportId, request: &ReportRequest, url: Option<SignedUrl>) -> Self {
+        let (url, expires_at) = url.map(|url| (url.url, url.expires_at)).unzip();
+        Self {
+            id,
+            month: request.month,
+            state: if url.is_some() { "ready" } else { "pending" },
+            url,
+            expires_at,
+            requested_at: request.requested_at,
+            requested_by: request.requested_by.clone(),
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! HTTP, admin JWT: subscribes universities, invoices them, and shows what they owe and paid
-//! (contract section 1.1).
+//! HTTP, admin JWT: subscribes universities, invoices them, and shows what they owe and paid, one by
+//! one and as a report of a month (contract sections 1.1, 1.2).
 //!
 //! Promise: what is answered 201 is at Stripe and in our books, once, with the event that tells of
 //! it. What Stripe refuses is answered 422 or 409 with Stripe's reason, and nothing is made.
@@ -10,6 +10,7 @@
 mod answer;
 mod invoices;
 mod payments;
+mod reports;
 mod subscriptions;
 
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use bitflow_domain::id::UniversityId;
 use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
 use bitflow_portal::billing::admin::AdminBilling;
 use bitflow_portal::billing::ledger::Ledger;
+use bitflow_portal::billing::month_report::ReportDesk;
 use bitflow_portal::customers::Customers;
+use bitflow_portal::enqueue::Queue;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
@@ -28,6 +31,7 @@ use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::list::Wanted;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
+use bitflow_store::files::Files;
 use bitflow_store::idempotency::IdempotencyKeys;
 use bitflow_store::page::PageRequest;
 use bitflow_store::rate_limits::RateLimits;
@@ -42,6 +46,8 @@ pub const VARIABLES: &[Variable] = &[
     config::PAYMENTS_TABLE,
     config::OUTBOX_TABLE,
     config::IDEMPOTENCY_KEYS_TABLE,
+    config::FILES_BUCKET,
+    config::REPORT_QUEUE_URL,
     config::RATE_LIMITS_TABLE,
     config::ADMIN_REQUESTS_PER_MINUTE,
     config::STRIPE_SECRET,
@@ -60,6 +66,7 @@ pub struct Cx {
     billing: AdminBilling,
     keys: IdempotencyKeys,
     limiter: Limiter,
+    reports: ReportDesk,
 }
 
 impl Cx {
@@ -75,6 +82,16 @@ impl Cx {
         let limits = RateLimits::new(&dynamo, config.table("rate_limits"));
         let limit = config.count(config::ADMIN_REQUESTS_PER_MINUTE);
         Self {
+            reports: ReportDesk {
+                files: Files::new(
+                    &aws_sdk_s3::Client::new(config.aws()),
+                    config.text(config::FILES_BUCKET),
+                ),
+                queue: Queue::new(
+                    aws_sdk_sqs::Client::new(config.aws()),
+                    config.text(config::REPORT_QUEUE_URL),
+                ),
+            },
             limiter: Limiter::new(limit, limits.counter()),
             keys: IdempotencyKeys::new(&dynamo, keys, KEYS_ARE_KEPT),
             billing: AdminBilling {
@@ -118,6 +135,8 @@ pub fn routes() -> Router<Arc<Cx>> {
             post(invoices::remind),
         )
         .route("/api/admin/invoices", get(invoices::by_status))
+        .route("/api/admin/reports", post(reports::create))
+        .route("/api/admin/reports/{report_id}", get(reports::read))
         .route(&below("/payments"), get(payments::list))
 }
 

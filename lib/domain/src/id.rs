@@ -73,6 +73,8 @@ uuid_ids! {
     LogoId,
     /// A file that a browser uploads.
     UploadId,
+    /// A report of a month.
+    ReportId,
 }
 
 /// Namespace of every derived id (a random UUID, fixed for ever).

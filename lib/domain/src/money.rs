@@ -13,6 +13,21 @@ pub struct Money {
     pub currency: Currency,
 }
 
+/// `1234.50`: as many decimals as the currency has, and nothing else; what programs read.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = self.currency.decimals();
+        let unit = 10_u64.pow(decimals);
+        let minor = self.amount.unsigned_abs();
+        let sign = if self.amount < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", minor / unit)?;
+        match decimals {
+            0 => Ok(()),
+            width => write!(f, ".{:0width$}", minor % unit, width = width as usize),
+        }
+    }
+}
+
 impl Money {
     /// `amount` minor units of `currency`.
     pub const fn new(amount: i64, currency: Currency) -> Self {
@@ -47,6 +62,18 @@ impl Currency {
     /// The code, upper case.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+
+    /// How many digits of a unit come after the point, as Stripe counts minor units, which is where
+    /// amounts come from. <https://docs.stripe.com/currencies#zero-decimal>; ISK and UGX have no
+    /// minor unit any more, and Stripe counts them in hundredths all the same (§ special cases).
+    pub fn decimals(&self) -> u32 {
+        match self.as_str() {
+            "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF"
+            | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+            "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
+            _ => 2,
+        }
     }
 }
 
@@ -127,5 +154,19 @@ mod tests {
         let json = serde_json::to_string(&Money::new(1999, Currency::USD)).unwrap();
         assert_eq!(json, r#"{"amount":1999,"currency":"USD"}"#);
         assert!(serde_json::from_str::<Money>(r#"{"amount":19.99,"currency":"USD"}"#).is_err());
+    }
+
+    #[test]
+    fn amounts_for_programs() {
+        for (amount, code, expect) in [
+            (123_450, "USD", "1234.50"),
+            (-5, "EUR", "-0.05"),
+            (1234, "JPY", "1234"),
+            (7, "BHD", "0.007"),
+            (50_000, "UGX", "500.00"),
+        ] {
+            let currency = Currency::parse(code).unwrap();
+            assert_eq!(Money::new(amount, currency).to_string(), expect);
+        }
     }
 }

@@ -14,13 +14,14 @@ pub struct Amount {
     pub minor: i64,
     /// ISO 4217 code, upper case.
     pub currency: String,
+    /// How many digits of a unit of it come after the point.
+    pub decimals: u32,
 }
 
 /// `USD 1,234.50`: the code, thousands separated, as many decimals as the currency has.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = decimals(&self.currency);
-        let unit = 10_u64.pow(decimals);
+        let unit = 10_u64.pow(self.decimals);
         let (whole, part) = (
             self.minor.unsigned_abs() / unit,
             self.minor.unsigned_abs() % unit,
@@ -34,7 +35,7 @@ impl fmt::Display for Amount {
             grouped.push(digit);
         }
         let sign = if self.minor < 0 { "-" } else { "" };
-        let fraction = match decimals {
+        let fraction = match self.decimals {
             0 => String::new(),
             width => format!(".{part:0width$}", width = width as usize),
         };
@@ -151,27 +152,16 @@ pub fn method(kind: &str) -> String {
     }
 }
 
-/// Decimals of a currency as Stripe counts its minor unit, which is where amounts come from.
-/// <https://docs.stripe.com/currencies#zero-decimal>; ISK and UGX have no minor unit any more, and
-/// Stripe counts them in hundredths all the same (§ special cases).
-fn decimals(currency: &str) -> u32 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND"
-        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
-        _ => 2,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(minor: i64, currency: &str, expect: &str) {
+    fn check(minor: i64, (currency, decimals): (&str, u32), expect: &str) {
         assert_eq!(
             Amount {
                 minor,
-                currency: currency.to_owned()
+                currency: currency.to_owned(),
+                decimals,
             }
             .to_string(),
             expect
@@ -180,16 +170,16 @@ mod tests {
 
     #[test]
     fn amounts() {
-        check(0, "USD", "USD 0.00");
-        check(5, "USD", "USD 0.05");
-        check(123_456_789, "USD", "USD 1,234,567.89");
-        check(100_000, "EUR", "EUR 1,000.00");
-        check(-1250, "USD", "USD -12.50");
-        check(1234, "JPY", "JPY 1,234");
-        check(1234, "KWD", "KWD 1.234");
-        check(50_000, "UGX", "UGX 500.00");
-        check(7, "BHD", "BHD 0.007");
-        check(i64::MIN, "JPY", "JPY -9,223,372,036,854,775,808");
+        check(0, ("USD", 2), "USD 0.00");
+        check(5, ("USD", 2), "USD 0.05");
+        check(123_456_789, ("USD", 2), "USD 1,234,567.89");
+        check(100_000, ("EUR", 2), "EUR 1,000.00");
+        check(-1250, ("USD", 2), "USD -12.50");
+        check(1234, ("JPY", 0), "JPY 1,234");
+        check(1234, ("KWD", 3), "KWD 1.234");
+        check(50_000, ("UGX", 2), "UGX 500.00");
+        check(7, ("BHD", 3), "BHD 0.007");
+        check(i64::MIN, ("JPY", 0), "JPY -9,223,372,036,854,775,808");
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Queue {
             .into_iter()
             .map(|piece| serde_json::to_string(&piece).expect("a piece of work is JSON"))
             .collect();
-        stream::iter(bodies.chunks(BATCH))
+        let batches: Vec<_> = bodies.chunks(BATCH).map(<[String]>::to_vec).collect();
+        stream::iter(batches)
             .map(|batch| self.send_batch(batch))
             .buffer_unordered(CALLS)
             .try_collect::<()>()
@@ -49,7 +50,7 @@ impl Queue {
     }
 
     /// One call; what SQS did not take is sent again, three times at most.
-    async fn send_batch(&self, bodies: &[String]) -> Result<(), PortalError> {
+    async fn send_batch(&self, bodies: Vec<String>) -> Result<(), PortalError> {
         let mut left: Vec<usize> = (0..bodies.len()).collect();
         let mut refused = String::new();
         for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! Why a use case did not end well.
 
-use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, ReportId, SubscriptionId, UniversityId};
 use bitflow_domain::version::Version;
 use bitflow_email::sendgrid::EmailError;
 use bitflow_fault::{Class, Fault, Violation};
@@ -124,6 +124,9 @@ pub enum PortalError {
     /// There is no such upload, or it is not finished.
     #[error("there is no such upload")]
     NoUpload([Violation; 1]),
+    /// There is no such report.
+    #[error("there is no report {0}")]
+    NoReport(ReportId),
     /// There is no such alert.
     #[error("there is no alert {0}")]
     NoAlert(AlertId),
@@ -216,6 +219,7 @@ impl Fault for PortalError {
             | Self::NoInvoice(_)
             | Self::NoPayment(_)
             | Self::NoLogo(_)
+            | Self::NoReport(_)
             | Self::NoAlert(_) => Class::Missing,
             Self::Push(source) => source.class(),
             Self::Bus { .. }
@@ -252,6 +256,7 @@ impl Fault for PortalError {
             Self::NoSubscription(_) => none_such("subscription"),
             Self::NoInvoice(_) => none_such("invoice"),
             Self::NoAlert(_) => none_such("alert"),
+            Self::NoReport(_) => none_such("report"),
             Self::NoLogo(_) => Some("The university has no logo.".to_owned()),
             Self::NotNow(why) => Some(why.clone()),
             Self::Signature(source) => Some(format!("The call is not authenticated: {source}.")),

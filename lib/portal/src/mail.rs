@@ -226,6 +226,7 @@ fn amount(money: Money) -> Amount {
     Amount {
         minor: money.amount,
         currency: money.currency.to_string(),
+        decimals: money.currency.decimals(),
     }
 }
 

@@ -77,6 +77,7 @@ variables! {
     WEBHOOK_REQUESTS_PER_MINUTE: Count = "100", "How many requests of one portal, or of one address that is not known, are let through in a minute.";
     FILES_BUCKET: Text, "Name of the bucket of files.";
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
+    REPORT_QUEUE_URL: Text, "URL of the queue of reports to be written.";
     STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
     SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";

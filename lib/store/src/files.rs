@@ -9,7 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
-use bitflow_domain::id::{UniversityId, UploadId};
+use bitflow_domain::id::{ReportId, UniversityId, UploadId};
 use bitflow_domain::university::logo::Logo;
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
@@ -66,6 +66,16 @@ impl FileKey {
     /// What a browser uploads for a university.
     pub fn upload(university_id: UniversityId, upload: UploadId) -> Self {
         Self(format!("uploads/{university_id}/{upload}"))
+    }
+
+    /// A report of a month.
+    pub fn report(report: ReportId) -> Self {
+        Self(format!("reports/{report}.csv"))
+    }
+
+    /// What was asked for under a report's id.
+    pub fn report_request(report: ReportId) -> Self {
+        Self(format!("reports/{report}.json"))
     }
 
     /// Whether it is a logo of this university, or was.
@@ -165,6 +175,22 @@ impl Files {
             content.extend_from_slice(&part);
         }
         Ok(Some(content.freeze()))
+    }
+
+    /// Whether there is a file.
+    pub async fn exists(&self, key: &FileKey) -> Result<bool, StoreError> {
+        let sent = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key.as_str())
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|it| it.is_not_found()) => Ok(false),
+            Err(error) => Err(StoreError::s3("HeadObject", error)),
+        }
     }
 
     /// Removes a file. Where there is none, nothing is done.

@@ -8,7 +8,7 @@ use bitflow_domain::billing::month::Period;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
 use bitflow_domain::money::{Currency, Money};
 use bitflow_domain::version::Version;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -100,6 +100,32 @@ impl Invoices {
         let rows = self
             .table
             .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
+    }
+
+    /// A university's invoices that were made in `period`, oldest first, `limit` of them after `cursor`.
+    pub async fn of_period(
+        &self,
+        university_id: UniversityId,
+        period: Period,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Invoice>, ListError> {
+        let partition = university_id.to_string();
+        let key = CursorKey {
+            partition: ("university_id", &partition),
+            others: &["invoice_id", "created_at"],
+        };
+        // Times are kept to the microsecond.
+        let last = period.end - SignedDuration::from_micros(1);
+        let select = Select {
+            between: Some(("created_at", fixed(period.start), fixed(last))),
+            ..Select::of("by_created", key)
+        };
+        let rows = self
+            .table
+            .page::<Record>(select, limit.into(), cursor)
             .await?;
         Ok(rows.map(Record::into_entity))
     }

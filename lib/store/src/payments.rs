@@ -1,17 +1,19 @@
 //! Table `payments`: key `university_id, payment_id`; index `by_paid` (university_id, paid_at).
 
 use aws_sdk_dynamodb::Client;
+use bitflow_domain::billing::month::Period;
 use bitflow_domain::billing::payment::{Payment, PaymentStatus};
 use bitflow_domain::id::{InvoiceId, PaymentId, UniversityId};
 use bitflow_domain::money::{Currency, Money};
 use bitflow_domain::version::Version;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::item::to_item;
 use crate::page::{CursorKey, ListError, Page, PageRequest};
 use crate::table::{Select, Table};
-use crate::time::Stored;
+use crate::time::{Stored, fixed};
 use crate::transaction::{Guard, Transaction};
 
 /// The table.
@@ -60,6 +62,32 @@ impl Payments {
         let rows = self
             .table
             .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
+            .await?;
+        Ok(rows.map(Record::into_entity))
+    }
+
+    /// A university's payments that came in in `period`, oldest first, `limit` of them after `cursor`.
+    pub async fn of_period(
+        &self,
+        university_id: UniversityId,
+        period: Period,
+        limit: u16,
+        cursor: Option<&str>,
+    ) -> Result<Page<Payment>, ListError> {
+        let partition = university_id.to_string();
+        let key = CursorKey {
+            partition: ("university_id", &partition),
+            others: &["payment_id", "paid_at"],
+        };
+        // Times are kept to the microsecond.
+        let last = period.end - SignedDuration::from_micros(1);
+        let select = Select {
+            between: Some(("paid_at", fixed(period.start), fixed(last))),
+            ..Select::of("by_paid", key)
+        };
+        let rows = self
+            .table
+            .page::<Record>(select, limit.into(), cursor)
             .await?;
         Ok(rows.map(Record::into_entity))
     }

@@ -25,7 +25,7 @@ use support::{text, time};
 /// Where the owner listens.
 const CHANNEL: &str = "private-bitflow-admin";
 
-const ALL: [Samples; 20] = [
+const ALL: [Samples; 21] = [
     ACTIVITY_LISTENER,
     ALERT_LISTENER,
     ALERTS_API,
@@ -37,6 +37,7 @@ const ALL: [Samples; 20] = [
     OUTBOX_RELAY,
     PAYMENT_DETAILS_LISTENER,
     REALTIME_LISTENER,
+    REPORT_LISTENER,
     SEND_PAYMENT_REMINDERS_JOB,
     STORAGE_USAGE_LISTENER,
     STRIPE_CUSTOMER_LISTENER,
@@ -133,6 +134,9 @@ const BILLING_API: Samples = Samples {
         ("remind-invoice.json", Status(200)),
         ("void-invoice.json", Status(200)),
         ("cancel-subscription.json", Status(200)),
+        ("request-report.json", Status(202)),
+        ("request-report-future.json", Status(422)),
+        ("read-report-unknown.json", Status(404)),
     ],
 };
 
@@ -315,6 +319,18 @@ async fn realtime_listener() {
     ] {
         assert_eq!(owner.next().await["event"], name);
     }
+    world.stack.finish().await;
+}
+
+const REPORT_LISTENER: Samples = Samples {
+    function: "report-listener",
+    answers: &[("one-bad-message.json", Failed(&[2]))],
+};
+
+#[tokio::test]
+async fn report_listener() {
+    let world = World::start().await;
+    world.run(&REPORT_LISTENER).await;
     world.stack.finish().await;
 }
 

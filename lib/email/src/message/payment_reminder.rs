@@ -103,6 +103,7 @@ mod tests {
             amount_due: Amount {
                 minor: 1,
                 currency: "USD".to_owned(),
+                decimals: 2,
             },
             due_at: due.parse().unwrap(),
             reminded_at: reminded.parse().unwrap(),

@@ -33,6 +33,7 @@ fn amount() -> Amount {
     Amount {
         minor: 123_450,
         currency: "USD".to_owned(),
+        decimals: 2,
     }
 }
 

@@ -11,6 +11,8 @@ pub mod expiry;
 #[cfg(feature = "stripe-api")]
 pub(crate) mod issue;
 pub mod ledger;
+#[cfg(feature = "reports")]
+pub mod month_report;
 #[cfg(feature = "stripe-api")]
 pub mod monthly;
 pub mod reminders;
