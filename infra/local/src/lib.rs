@@ -5,7 +5,9 @@
 //! [`aws`], [`lambda`] and [`http_api`] make what it declares, and [`simulators`] stand in for the
 //! vendors behind it. Functions run as their real binaries over the real Runtime API.
 
+pub mod attribute;
 pub mod aws;
+pub mod backup;
 pub mod clock;
 pub mod demo;
 pub mod functions;

@@ -90,6 +90,18 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         at: Timestamp,
     },
+    /// Backs up a stack's tables into its bucket.
+    Backup {
+        #[command(flatten)]
+        target: remote::Target,
+    },
+    /// Restores a backup into a stack whose tables are empty.
+    Restore {
+        /// What `backup` called it, e.g. `2026-01-15T02-00-00Z`.
+        backup: String,
+        #[command(flatten)]
+        target: remote::Target,
+    },
     /// Lives a year of billing on a stack of its own, with processes that die and vendors that
     /// fail, and then checks the books.
     Simulate {
@@ -129,6 +141,8 @@ async fn main() -> ExitCode {
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
         Some(Command::Sample { event }) => remote::print_sample(&data, &event).await,
+        Some(Command::Backup { target }) => remote::back_up(&data, &target).await,
+        Some(Command::Restore { backup, target }) => remote::restore(&data, &target, &backup).await,
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
         Some(Command::Simulate {
             universities,

@@ -8,11 +8,15 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::backup::{BackupError, Manifest, Place};
 use crate::functions::workspace;
 use crate::http_api::jwt::Issuer;
 use crate::samples::{Secrets, caller, sign_anew};
-use crate::stack::{ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, dynamo, template_settings};
-use crate::template::{self, model::Trigger};
+use crate::stack::{
+    ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, bucket, dynamo, s3, template_settings,
+};
+use crate::template;
+use crate::template::model::{Model, Trigger};
 
 /// Says in the data folder that a stack is running, and where.
 pub fn announce(data: &Path, ready: &str) -> Result<(), String> {
@@ -102,9 +106,7 @@ async fn portal_secret(info: &Info, event: &Value) -> Result<Option<SecretString
 /// Invokes a job with what its schedule would send at `at`, and prints its answer.
 pub async fn fire(data: &Path, job: &str, at: Timestamp) -> Result<(), String> {
     let info = announced(data)?;
-    let settings = template_settings(&info.identity(), &info);
-    let model = template::read(&workspace().join("template.yaml"), &settings)
-        .map_err(|error| error.to_string())?;
+    let model = model(&info)?;
     let triggers = model
         .functions
         .iter()
@@ -118,6 +120,82 @@ pub async fn fire(data: &Path, job: &str, at: Timestamp) -> Result<(), String> {
         })
         .ok_or_else(|| format!("{STACK_NAME} has no scheduled job {job}"))?;
     call(&info, job, crate::scheduler::input(schedule, at).to_vec()).await
+}
+
+/// Where a backup comes from or goes to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// A deployed stack, reached as the AWS CLI would; without it, the one that is running here.
+    #[arg(long, value_name = "NAME", requires = "bucket")]
+    stack_name: Option<String>,
+    /// The deployed stack's bucket of files (its output `FilesBucket`).
+    #[arg(long, value_name = "BUCKET", requires = "stack_name")]
+    bucket: Option<String>,
+}
+
+/// Backs up a stack's tables into its bucket.
+pub async fn back_up(data: &Path, target: &Target) -> Result<(), String> {
+    let place = place(data, target).await?;
+    let (name, manifest) = place.back_up(now()).await.map_err(explained)?;
+    print_tables(&manifest);
+    println!("Backed up as {name}.");
+    Ok(())
+}
+
+/// Restores a backup into a stack whose tables are empty.
+pub async fn restore(data: &Path, target: &Target, name: &str) -> Result<(), String> {
+    let place = place(data, target).await?;
+    let manifest = place.restore(name).await.map_err(explained)?;
+    print_tables(&manifest);
+    println!("Restored {name}.");
+    Ok(())
+}
+
+async fn place(data: &Path, target: &Target) -> Result<Place, String> {
+    let (Some(stack_name), Some(named)) = (&target.stack_name, &target.bucket) else {
+        let info = announced(data)?;
+        let model = model(&info)?;
+        let (dynamo, s3) = (
+            dynamo(&info.aws, &info.aws_url),
+            s3(&info.aws, &info.aws_url),
+        );
+        let bucket = bucket(&model);
+        return Ok(Place::new(dynamo, s3, &model, STACK_NAME, bucket));
+    };
+    // What its tables are called follows from the template and the name alone.
+    let placeholder = Info::default();
+    let mut settings = template_settings(&placeholder.identity(), &placeholder);
+    settings.stack_name.clone_from(stack_name);
+    let model = template::read(&workspace().join("template.yaml"), &settings)
+        .map_err(|error| error.to_string())?;
+    let aws = aws_config::load_from_env().await;
+    let (dynamo, s3) = (
+        aws_sdk_dynamodb::Client::new(&aws),
+        aws_sdk_s3::Client::new(&aws),
+    );
+    Ok(Place::new(dynamo, s3, &model, stack_name, named.clone()))
+}
+
+fn model(info: &Info) -> Result<Model, String> {
+    let settings = template_settings(&info.identity(), info);
+    template::read(&workspace().join("template.yaml"), &settings).map_err(|error| error.to_string())
+}
+
+fn print_tables(manifest: &Manifest) {
+    for file in &manifest.tables {
+        println!("{:>9} {}", file.rows, file.table);
+    }
+}
+
+/// The error and all that is behind it.
+fn explained(error: BackupError) -> String {
+    let mut said = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        said = format!("{said}: {error}");
+        source = error.source();
+    }
+    said
 }
 
 async fn call(info: &Info, function: &str, payload: Vec<u8>) -> Result<(), String> {

@@ -19,6 +19,7 @@ use crate::aws::endpoint::{self, Calls, Services};
 use crate::aws::eventbridge::{EventBridge, PatternError};
 use crate::aws::s3::{self, S3Error};
 use crate::aws::sqs::Sqs;
+use crate::backup::Place;
 use crate::clock::Clock;
 use crate::functions::workspace;
 use crate::http_api::HttpApi;
@@ -109,7 +110,7 @@ impl Settings {
 }
 
 /// What a client needs to know of a running stack: the content of the ready file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Info {
     /// The HTTP API.
     pub api_url: String,
@@ -134,7 +135,7 @@ pub struct Info {
 }
 
 /// For Pusher clients.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PusherInfo {
     /// Where it listens.
     pub host: String,
@@ -149,7 +150,7 @@ pub struct PusherInfo {
 }
 
 /// For AWS clients.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AwsInfo {
     /// The region.
     pub region: String,
@@ -500,6 +501,17 @@ impl Stack {
         dynamo(&self.info.aws, &self.info.aws_url)
     }
 
+    /// A client of the stack's S3.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        s3(&self.info.aws, &self.info.aws_url)
+    }
+
+    /// Its tables, and the bucket that they are backed up into.
+    pub fn place(&self) -> Place {
+        let bucket = bucket(&self.model);
+        Place::new(self.dynamo(), self.s3(), &self.model, STACK_NAME, bucket)
+    }
+
     /// What is still going on.
     pub fn pending(&self) -> Vec<Pending> {
         let parts = [
@@ -614,6 +626,25 @@ pub(crate) fn dynamo(aws: &AwsInfo, aws_url: &str) -> aws_sdk_dynamodb::Client {
         .endpoint_url(aws_url)
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+/// The bucket of files.
+pub(crate) fn bucket(model: &Model) -> String {
+    let mut buckets = model.buckets.iter().map(|bucket| bucket.name.clone());
+    buckets.next().unwrap_or_default()
+}
+
+/// A client of a stack's S3.
+pub(crate) fn s3(aws: &AwsInfo, aws_url: &str) -> aws_sdk_s3::Client {
+    let (id, secret) = (&aws.access_key_id, &aws.secret_access_key);
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new(aws.region.clone()))
+        .credentials_provider(Credentials::new(id, secret, None, None, "bitflow-local"))
+        .endpoint_url(aws_url)
+        .force_path_style(true)
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
 }
 
 /// A grant for an admin of the local stack.

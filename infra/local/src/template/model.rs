@@ -163,6 +163,8 @@ pub struct Table {
     pub create: Value,
     /// The TTL attribute, where enabled.
     pub ttl_attribute: Option<String>,
+    /// `PointInTimeRecoveryEnabled`: it must be kept, hence it is backed up.
+    pub is_kept: bool,
 }
 
 /// One SQS standard queue.

@@ -411,11 +411,14 @@ fn http_api(properties: &Properties<'_>) -> HttpApi {
 
 fn table(id: &str, body: &Node, properties: &Properties<'_>) -> Table {
     // Encryption, recovery and protection are AWS's; keys, indexes and the stream are the model.
-    properties.without_effect(&[
-        "DeletionProtectionEnabled",
-        "PointInTimeRecoverySpecification",
-        "SSESpecification",
-    ]);
+    properties.without_effect(&["DeletionProtectionEnabled", "SSESpecification"]);
+    let is_kept = properties
+        .object("PointInTimeRecoverySpecification")
+        .and_then(|recovery| {
+            let enabled = recovery.value("PointInTimeRecoveryEnabled");
+            recovery.finish();
+            enabled
+        });
     properties.must_be("BillingMode", "PAY_PER_REQUEST");
     let mut create = serde_json::Map::new();
     for name in [
@@ -453,6 +456,7 @@ fn table(id: &str, body: &Node, properties: &Properties<'_>) -> Table {
         name,
         create: create.into(),
         ttl_attribute,
+        is_kept: is_kept.unwrap_or(false),
     }
 }
 

@@ -10,7 +10,6 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use bitflow_domain::billing::invoice::Invoice;
 use bitflow_domain::billing::payment::Payment;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
@@ -302,19 +301,6 @@ impl TestStack {
     pub(crate) async fn fire(&self, job: &str, at: &str) {
         let output = self.scheduler.fire(job, time(at)).await.expect("fired");
         assert_eq!(output.function_error, None, "{job}: {}", output.log_tail);
-    }
-
-    /// An S3 client of the stack.
-    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        let aws = &self.info().aws;
-        let (id, secret) = (&aws.access_key_id, &aws.secret_access_key);
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(aws.region.clone()))
-            .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-            .endpoint_url(&self.info().aws_url)
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     /// The bucket of files.
