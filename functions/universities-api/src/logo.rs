@@ -32,13 +32,12 @@ pub(crate) async fn set(
 ) -> Result<Response, Problem> {
     admin.needs(WRITE)?;
     let university_id = id(&university_id)?;
-    let (bytes, upload) = match uploaded(&request) {
-        true => {
-            let upload = upload_id(request).await?;
-            let taken = cx.registry.take_upload(&cx.files, university_id, upload);
-            (taken.await?, Some(upload))
-        }
-        false => (content(request).await?, None),
+    let (bytes, upload) = if uploaded(&request) {
+        let upload = upload_id(request).await?;
+        let taken = cx.registry.take_upload(&cx.files, university_id, upload);
+        (taken.await?, Some(upload))
+    } else {
+        (content(request).await?, None)
     };
     let picture = Picture::read(bytes).map_err(refused)?;
     let (expected, context) = (expected(if_match), context(admin, requested));

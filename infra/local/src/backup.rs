@@ -14,6 +14,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client as Dynamo;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_s3::Client as S3;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -264,7 +265,7 @@ impl Place {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|it| it.is_no_such_key()) =>
+                    .is_some_and(GetObjectError::is_no_such_key) =>
             {
                 return Ok(None);
             }

@@ -35,7 +35,7 @@ async fn rows(stack: &TestStack, table: &str) -> BTreeSet<String> {
 }
 
 /// Carries the files of a backup to another stack's bucket.
-async fn carry(from: &TestStack, to: &TestStack, backup: &str) {
+fn carry(from: &TestStack, to: &TestStack, backup: &str) {
     let folder = |stack: &TestStack| stack.bucket_folder().join("backups").join(backup);
     std::fs::create_dir_all(folder(to)).expect("a folder");
     for file in std::fs::read_dir(folder(from)).expect("a folder") {
@@ -57,7 +57,7 @@ async fn a_stack_comes_back_row_by_row() {
     assert!(manifest.tables.iter().any(|file| file.rows > 0));
 
     let fresh = TestStack::start().await;
-    carry(&stack, &fresh, &backup).await;
+    carry(&stack, &fresh, &backup);
     let restored = fresh.place().restore(&backup).await.expect("restored");
     assert_eq!(restored, manifest);
     fresh.settle().await;
@@ -87,7 +87,7 @@ async fn what_still_waits_is_told_after_it_comes_back() {
     stack.onboard("Uppsala").await;
     let (backup, _) = stack.place().back_up(real_now()).await.expect("backed up");
     let fresh = TestStack::start().await;
-    carry(&stack, &fresh, &backup).await;
+    carry(&stack, &fresh, &backup);
     fresh.place().restore(&backup).await.expect("restored");
     fresh.settle().await;
     assert_eq!(fresh.mails().len(), 1);
@@ -103,7 +103,7 @@ async fn a_damaged_backup_is_refused_before_anything_is_written() {
     let fresh = TestStack::start().await;
     let folder = fresh.bucket_folder().join("backups").join(&backup);
     let check = async |damage: &dyn Fn(), expect: &str| {
-        carry(&stack, &fresh, &backup).await;
+        carry(&stack, &fresh, &backup);
         damage();
         let refused = fresh.place().restore(&backup).await.expect_err("refused");
         assert!(refused.to_string().contains(expect), "{refused}");

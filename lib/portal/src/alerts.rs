@@ -56,20 +56,17 @@ impl Alerting {
                 None => None,
             };
             let mut transaction = Transaction::new(&self.dynamo);
-            let raised = match last.filter(|last| last.takes_repeats(now)) {
-                Some(last) => {
-                    self.alerts.repeat(&mut transaction, last.id, now);
-                    last.id
-                }
-                None => {
-                    let id = AlertId::from_uuid(fresh::uuid(now));
-                    let alert = Alert::raise(id, new.clone(), now);
-                    self.alerts.insert(&mut transaction, &alert);
-                    self.folds.point(&mut transaction, &alert, last_id);
-                    self.outbox
-                        .put(&mut transaction, &created(&alert, context, now));
-                    id
-                }
+            let raised = if let Some(last) = last.filter(|last| last.takes_repeats(now)) {
+                self.alerts.repeat(&mut transaction, last.id, now);
+                last.id
+            } else {
+                let id = AlertId::from_uuid(fresh::uuid(now));
+                let alert = Alert::raise(id, new.clone(), now);
+                self.alerts.insert(&mut transaction, &alert);
+                self.folds.point(&mut transaction, &alert, last_id);
+                self.outbox
+                    .put(&mut transaction, &created(&alert, context, now));
+                id
             };
             self.inbox.handled(&mut transaction, cause, now);
             match transaction.commit().await {

@@ -15,10 +15,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: &str, key: &str) -> Self {
-        let url = format!(
-            "ws://{address}/app/{}?protocol=7&client=js&version=8.4.0",
-            key
-        );
+        let url = format!("ws://{address}/app/{key}?protocol=7&client=js&version=8.4.0");
         let (socket, _) = connect_async(url).await.expect("connected");
         let mut client = Self {
             socket,
