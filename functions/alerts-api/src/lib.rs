@@ -7,6 +7,8 @@
 //! is; a call that is signed anew within ten minutes is counted as a repeat. Acknowledging twice is
 //! acknowledging once.
 
+pub mod openapi;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -98,6 +100,16 @@ pub fn routes() -> Router<Arc<Cx>> {
     )
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/admin/alerts",
+    operation_id = "raiseAlert",
+    summary = "A portal raises an alert.",
+    tag = "Alerts",
+    request_body = openapi::NewAlert,
+    responses((status = 201, description = "Raised, or counted as a repeat.", body = openapi::Alert)),
+    security(("portal" = [])),
+)]
 async fn raise(
     request: Requested,
     State(cx): State<Arc<Cx>>,
@@ -137,6 +149,22 @@ async fn raise(
 }
 
 /// `?state=`: open unless it is said; `?university_id=`, `?severity=`: of those.
+#[utoipa::path(
+    get,
+    path = "/api/admin/alerts",
+    operation_id = "listAlerts",
+    summary = "Alerts, newest first.",
+    tag = "Alerts",
+    params(
+        ("state" = Option<openapi::AlertState>, Query, description = "Open unless it is said."),
+        ("university_id" = Option<String>, Query, format = "uuid", description = "About whom."),
+        ("severity" = Option<openapi::Severity>, Query, description = "How bad."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "Newest first.", body = openapi::AlertPage)),
+    security(("admin" = ["alerts:read"])),
+)]
 async fn list(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -161,6 +189,18 @@ async fn list(
 }
 
 /// Takes no `Idempotency-Key` into account: doing it twice is doing it once.
+#[utoipa::path(
+    post,
+    path = "/api/admin/alerts/{alert_id}/acknowledge",
+    operation_id = "acknowledgeAlert",
+    summary = "Somebody has seen an alert.",
+    tag = "Alerts",
+    params(
+        ("alert_id" = String, Path, format = "uuid", description = "The alert's id."),
+    ),
+    responses((status = 200, description = "As it is now.", body = openapi::Alert)),
+    security(("admin" = ["alerts:write"])),
+)]
 async fn acknowledge(
     admin: Admin,
     request: Requested,

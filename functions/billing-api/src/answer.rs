@@ -18,26 +18,37 @@ use bitflow_store::idempotency::Answer;
 use bitflow_store::page::Page;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A subscription.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Subscription)]
 pub(crate) struct SubscriptionView {
+    #[schema(value_type = String, format = "uuid")]
     id: SubscriptionId,
+    #[schema(value_type = String, format = "uuid")]
     university_id: UniversityId,
+    #[schema(value_type = crate::openapi::SubscriptionStatus)]
     status: SubscriptionStatus,
     #[serde(flatten)]
     billing: BillingView,
+    #[schema(value_type = String, format = DateTime)]
     current_period_start: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     current_period_end: Timestamp,
     cancel_at_period_end: bool,
+    #[schema(value_type = u64, minimum = 1)]
     version: Version,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
 /// Who bills it, and what.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "billing", rename_all = "snake_case")]
+#[schema(as = Billing)]
 enum BillingView {
     Stripe {
         stripe_subscription_id: String,
@@ -46,6 +57,7 @@ enum BillingView {
     Manual {
         /// Minor units, each month.
         amount: i64,
+        #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
         currency: Currency,
         description: String,
         days_until_due: Option<u16>,
@@ -83,31 +95,45 @@ impl SubscriptionView {
 }
 
 /// An invoice.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Invoice)]
 pub(crate) struct InvoiceView {
+    #[schema(value_type = String, format = "uuid")]
     id: InvoiceId,
+    #[schema(value_type = String, format = "uuid")]
     university_id: UniversityId,
+    #[schema(value_type = Option<String>, format = "uuid")]
     subscription_id: Option<SubscriptionId>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     period_start: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     period_end: Option<Timestamp>,
     stripe_invoice_id: String,
     number: Option<String>,
+    #[schema(value_type = crate::openapi::InvoiceStatus)]
     status: InvoiceStatus,
     /// Minor units.
     amount_due: i64,
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     currency: Currency,
     items: Vec<ItemView>,
     attempt_count: u64,
+    #[schema(value_type = String, format = DateTime)]
     due_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
     hosted_invoice_url: Option<String>,
     last_reminder_step: Option<u16>,
+    #[schema(value_type = u64, minimum = 1)]
     version: Version,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InvoiceItem)]
 struct ItemView {
     description: String,
     /// Minor units.
@@ -148,19 +174,27 @@ impl InvoiceView {
 }
 
 /// A payment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
 pub(crate) struct PaymentView {
+    #[schema(value_type = String, format = "uuid")]
     id: PaymentId,
+    #[schema(value_type = String, format = "uuid")]
     university_id: UniversityId,
+    #[schema(value_type = String, format = "uuid")]
     invoice_id: InvoiceId,
     /// Minor units.
     amount: i64,
     amount_refunded: i64,
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     currency: Currency,
     payment_method: Option<String>,
     stripe_payment_intent_id: Option<String>,
+    #[schema(value_type = crate::openapi::PaymentStatus)]
     status: PaymentStatus,
+    #[schema(value_type = Option<String>, format = DateTime)]
     disputed_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     paid_at: Timestamp,
 }
 
@@ -223,15 +257,20 @@ pub(crate) fn list<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> 
 }
 
 /// A report of a month.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Report)]
 pub(crate) struct ReportView {
+    #[schema(value_type = String, format = "uuid")]
     id: ReportId,
+    #[schema(value_type = String, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
     month: Month,
     /// `pending`, or `ready` to be fetched.
     state: &'static str,
     url: Option<String>,
     /// Until when the URL is good; the report is good for longer.
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,
     requested_by: String,
 }

@@ -23,6 +23,20 @@ use jiff::Timestamp;
 use crate::answer::{self, InvoiceView};
 use crate::{Cx, READ, WRITE, context, page, university};
 
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/invoices",
+    operation_id = "createInvoice",
+    summary = "Invoice a university.",
+    tag = "Invoices",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    request_body = crate::openapi::NewInvoice,
+    responses((status = 201, description = "Made, at Stripe too.", body = InvoiceView)),
+    security(("admin" = ["billing:write"])),
+)]
 pub(crate) async fn create(
     admin: Admin,
     request: Requested,
@@ -71,6 +85,20 @@ pub(crate) async fn create(
     Ok(answer::repeated(answer.await?))
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/invoices",
+    operation_id = "listInvoices",
+    summary = "Invoices of a university.",
+    tag = "Invoices",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "Newest first.", body = crate::openapi::InvoicePage)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn list(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -84,6 +112,21 @@ pub(crate) async fn list(
 }
 
 /// Across universities: `status`, and those due before `due_before`, the longest due first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/invoices",
+    operation_id = "listInvoicesByStatus",
+    summary = "Invoices of all universities by status.",
+    tag = "Invoices",
+    params(
+        ("status" = crate::openapi::InvoiceStatus, Query, description = "Which."),
+        ("due_before" = Option<String>, Query, format = DateTime, description = "Only those due before."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "The longest due first.", body = crate::openapi::InvoicePage)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn by_status(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -110,6 +153,19 @@ fn status(text: &str) -> Result<InvoiceStatus, String> {
     })
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/invoices/{invoice_id}",
+    operation_id = "getInvoice",
+    summary = "An invoice.",
+    tag = "Invoices",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("invoice_id" = String, Path, format = "uuid", description = "The invoice's id."),
+    ),
+    responses((status = 200, description = "The invoice.", body = InvoiceView)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn read(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -121,6 +177,19 @@ pub(crate) async fn read(
     Ok(answer::one(invoice.version, InvoiceView::of(invoice)))
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/invoices/{invoice_id}/void",
+    operation_id = "voidInvoice",
+    summary = "Withdraw an invoice.",
+    tag = "Invoices",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("invoice_id" = String, Path, format = "uuid", description = "The invoice's id."),
+    ),
+    responses((status = 200, description = "It is void.", body = InvoiceView)),
+    security(("admin" = ["billing:write"])),
+)]
 pub(crate) async fn void(
     admin: Admin,
     request: Requested,
@@ -136,6 +205,20 @@ pub(crate) async fn void(
 }
 
 /// The key makes a repeat the same reminder, not another.
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/invoices/{invoice_id}/remind",
+    operation_id = "remindOfInvoice",
+    summary = "Remind of an invoice.",
+    tag = "Invoices",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("invoice_id" = String, Path, format = "uuid", description = "The invoice's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    responses((status = 200, description = "A reminder is on its way.", body = InvoiceView)),
+    security(("admin" = ["billing:write"])),
+)]
 pub(crate) async fn remind(
     admin: Admin,
     request: Requested,

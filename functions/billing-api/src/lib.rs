@@ -9,6 +9,7 @@
 
 mod answer;
 mod invoices;
+pub mod openapi;
 mod payments;
 mod reports;
 mod subscriptions;

@@ -22,6 +22,19 @@ use crate::{Cx, READ};
 const PATH: &str = "/api/admin/reports";
 
 /// It changes nothing but files, and so needs no more than reading does.
+#[utoipa::path(
+    post,
+    path = "/api/admin/reports",
+    operation_id = "createReport",
+    summary = "Ask for the report of a month.",
+    tag = "Reports",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    request_body = crate::openapi::NewReport,
+    responses((status = 202, description = "It will be made.", body = ReportView)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn create(
     admin: Admin,
     IdempotencyKey(key): IdempotencyKey,
@@ -55,6 +68,18 @@ pub(crate) async fn create(
     Ok((StatusCode::ACCEPTED, location, Json(view)).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/reports/{report_id}",
+    operation_id = "getReport",
+    summary = "A report, and where it can be fetched.",
+    tag = "Reports",
+    params(
+        ("report_id" = String, Path, format = "uuid", description = "The report's id."),
+    ),
+    responses((status = 200, description = "The report; `url` once it is made.", body = ReportView)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn read(
     admin: Admin,
     State(cx): State<Arc<Cx>>,

@@ -23,6 +23,20 @@ use futures_util::FutureExt;
 use crate::answer::{self, SubscriptionView};
 use crate::{Cx, READ, WRITE, context, page, university};
 
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/subscriptions",
+    operation_id = "createSubscription",
+    summary = "Subscribe a university.",
+    tag = "Subscriptions",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    request_body = crate::openapi::NewSubscription,
+    responses((status = 201, description = "Subscribed.", body = SubscriptionView)),
+    security(("admin" = ["billing:write"])),
+)]
 pub(crate) async fn create(
     admin: Admin,
     request: Requested,
@@ -92,6 +106,20 @@ fn price(text: &str) -> Result<String, &'static str> {
         .ok_or("must be a Stripe price, e.g. price_1MowQVLkdIwHu7ix")
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/subscriptions",
+    operation_id = "listSubscriptions",
+    summary = "Subscriptions of a university.",
+    tag = "Subscriptions",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "All there are and were.", body = crate::openapi::SubscriptionPage)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn list(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -104,6 +132,19 @@ pub(crate) async fn list(
     Ok(answer::list(subscriptions.await?, SubscriptionView::of))
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/subscriptions/{subscription_id}",
+    operation_id = "getSubscription",
+    summary = "A subscription.",
+    tag = "Subscriptions",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("subscription_id" = String, Path, format = "uuid", description = "The subscription's id."),
+    ),
+    responses((status = 200, description = "The subscription.", body = SubscriptionView)),
+    security(("admin" = ["billing:read"])),
+)]
 pub(crate) async fn read(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -117,6 +158,20 @@ pub(crate) async fn read(
 }
 
 /// `?at_period_end=true`: with its period; otherwise now.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/universities/{university_id}/subscriptions/{subscription_id}",
+    operation_id = "cancelSubscription",
+    summary = "Cancel a subscription.",
+    tag = "Subscriptions",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("subscription_id" = String, Path, format = "uuid", description = "The subscription's id."),
+        ("at_period_end" = Option<bool>, Query, description = "With its period; otherwise now."),
+    ),
+    responses((status = 200, description = "As it is now.", body = SubscriptionView)),
+    security(("admin" = ["billing:write"])),
+)]
 pub(crate) async fn cancel(
     admin: Admin,
     request: Requested,

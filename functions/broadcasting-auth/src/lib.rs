@@ -5,6 +5,8 @@
 //!
 //! On a retry: a signature is of the socket and the channel alone; it is the same again.
 
+pub mod openapi;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -69,6 +71,19 @@ pub fn routes() -> Router<Arc<Cx>> {
 }
 
 /// <https://pusher.com/docs/channels/server_api/authorizing-users/>
+#[utoipa::path(
+    post,
+    path = "/broadcasting/auth",
+    operation_id = "authorizeChannel",
+    summary = "Sign a subscription to one of the owner's channels.",
+    tag = "Broadcasting",
+    request_body(content(
+        (openapi::Subscription = "application/x-www-form-urlencoded"),
+        (openapi::Subscription = "application/json"),
+    )),
+    responses((status = 200, description = "What pusher-js hands on.", body = openapi::Authorization)),
+    security(("admin" = ["broadcasting"])),
+)]
 async fn authorize(
     admin: Admin,
     State(cx): State<Arc<Cx>>,

@@ -9,6 +9,8 @@
 //! What could not be applied because something is down is answered 503, and Stripe delivers again
 //! for three days.
 
+pub mod openapi;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -88,6 +90,19 @@ pub fn routes() -> Router<Arc<Cx>> {
         .layer(DefaultBodyLimit::disable())
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/stripe",
+    operation_id = "receiveStripeEvent",
+    summary = "Stripe tells of something.",
+    tag = "Webhooks",
+    request_body(content = Object, description = "An event, as Stripe sends it."),
+    responses(
+        (status = 200, description = "It is in effect, or of no concern.", body = openapi::Success),
+        (status = 400, description = "The signature is not Stripe's.", body = openapi::InvalidSignature),
+    ),
+    security(("stripe" = [])),
+)]
 async fn receive(
     request: Requested,
     State(cx): State<Arc<Cx>>,

@@ -20,26 +20,36 @@ use bitflow_store::page::Page;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A university.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = University)]
 pub(crate) struct UniversityView {
+    #[schema(value_type = String, format = "uuid")]
     id: UniversityId,
     name: String,
     primary_email: String,
     domain: String,
+    #[schema(value_type = u64, minimum = 1, maximum = 1_125_899_906_842_624_u64)]
     storage_quota: StorageQuota,
+    #[schema(value_type = crate::openapi::UniversityStatus)]
     status: UniversityStatus,
     #[serde(flatten)]
+    #[schema(value_type = crate::openapi::Metrics)]
     metrics: Metrics,
     logo: Option<LogoView>,
     /// Bytes that its files with us came to when they were measured last.
     measured_storage: u64,
     /// Of what is stored at the portal and with us, in percent of the quota.
+    #[schema(value_type = f64, minimum = 0)]
     storage_usage_percentage: UsagePercentage,
     stripe_customer_id: Option<String>,
+    #[schema(value_type = u64, minimum = 1)]
     version: Version,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
@@ -65,11 +75,13 @@ impl UniversityView {
 }
 
 /// A logo; where it can be fetched is asked for by itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Logo)]
 pub(crate) struct LogoView {
     content_type: &'static str,
     /// Bytes.
     size: u64,
+    #[schema(value_type = String, format = DateTime)]
     uploaded_at: Timestamp,
 }
 
@@ -84,9 +96,11 @@ impl LogoView {
 }
 
 /// A logo, and where it can be fetched for a while.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogoDownload)]
 pub(crate) struct LogoDownloadView {
     url: String,
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     #[serde(flatten)]
     logo: LogoView,
@@ -103,14 +117,17 @@ impl LogoDownloadView {
 }
 
 /// Where a browser may put a logo: this request, with the picture as its body.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogoUpload)]
 pub(crate) struct LogoUploadView {
     /// What the logo is then set by.
+    #[schema(value_type = String, format = "uuid")]
     upload_id: UploadId,
     method: &'static str,
     url: String,
     /// Headers that are sent with it; browsers send `content-length` by themselves.
     headers: BTreeMap<String, String>,
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 
@@ -127,7 +144,8 @@ impl LogoUploadView {
 }
 
 /// A new university, with its portal's secret: the only time it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedUniversity)]
 pub(crate) struct Created {
     #[serde(flatten)]
     university: UniversityView,
@@ -144,10 +162,12 @@ impl Created {
 }
 
 /// A portal's new secret: the only time it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PortalSecret)]
 pub(crate) struct RotatedView {
     portal_secret: String,
     /// Until when the one before it verifies.
+    #[schema(value_type = String, format = DateTime)]
     previous_expires_at: Timestamp,
 }
 
@@ -161,16 +181,22 @@ impl RotatedView {
 }
 
 /// One line of a university's history.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Activity)]
 pub(crate) struct ActivityView {
+    #[schema(value_type = String, pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
     id: EventId,
+    #[schema(value_type = Option<String>, format = "uuid")]
     university_id: Option<UniversityId>,
     #[serde(rename = "type")]
     kind: String,
     description: String,
+    #[schema(value_type = Object)]
     metadata: serde_json::Value,
+    #[schema(value_type = crate::openapi::Actor)]
     actor: Actor,
     correlation_id: String,
+    #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
 }
 

@@ -10,6 +10,7 @@
 
 mod answer;
 mod logo;
+pub mod openapi;
 mod portal_secret;
 mod universities;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bitflow_domain::id::UniversityId;
@@ -102,6 +104,7 @@ pub fn routes() -> Router<Arc<Cx>> {
     let below = |path: &str| format!("{university}{path}");
     Router::new()
         .route("/api/health", get(health))
+        .route("/api/openapi.json", get(description))
         .route(
             "/api/admin/universities",
             get(universities::list).post(universities::create),
@@ -122,8 +125,23 @@ pub fn routes() -> Router<Arc<Cx>> {
         .route(&below("/portal-secret"), post(portal_secret::rotate))
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/health",
+    operation_id = "getHealth",
+    summary = "Whether it answers.",
+    tag = "Service",
+    responses((status = 200, description = "It answers.", body = crate::openapi::Health)),
+    security(()),
+)]
 async fn health() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
+}
+
+/// The description of the whole API, as it was when this was built.
+async fn description() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, include_str!("../../../infra/openapi.json")).into_response()
 }
 
 /// Who asks, for the events that follow.

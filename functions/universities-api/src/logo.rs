@@ -22,6 +22,28 @@ use crate::universities::expected;
 use crate::{Cx, READ, WRITE, context, id};
 
 /// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded.
+#[utoipa::path(
+    put,
+    path = "/api/admin/universities/{university_id}/logo",
+    operation_id = "setLogo",
+    summary = "Set a logo.",
+    tag = "Logos",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its ETag."),
+    ),
+    request_body(
+        description = "The picture itself, or the id of one that a browser has uploaded.",
+        content(
+            (Vec<u8> = "image/png"),
+            (Vec<u8> = "image/jpeg"),
+            (Vec<u8> = "image/webp"),
+            (crate::openapi::UploadedLogo = "application/json"),
+        ),
+    ),
+    responses((status = 200, description = "As it is now.", body = answer::UniversityView)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn set(
     admin: Admin,
     requested: Requested,
@@ -85,6 +107,18 @@ fn refused(error: PictureError) -> Problem {
 }
 
 /// Where it can be fetched for 30 minutes.
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/logo",
+    operation_id = "getLogo",
+    summary = "Where a logo can be fetched.",
+    tag = "Logos",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+    ),
+    responses((status = 200, description = "Where it can be fetched for 30 minutes.", body = LogoDownloadView)),
+    security(("admin" = ["universities:read"])),
+)]
 pub(crate) async fn read(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -100,6 +134,19 @@ pub(crate) async fn read(
     Ok((headers, Json(LogoDownloadView::of(download))).into_response())
 }
 
+#[utoipa::path(
+    delete,
+    path = "/api/admin/universities/{university_id}/logo",
+    operation_id = "removeLogo",
+    summary = "Take a logo away.",
+    tag = "Logos",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its ETag."),
+    ),
+    responses((status = 204, description = "There is none.")),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn remove(
     admin: Admin,
     request: Requested,
@@ -119,6 +166,19 @@ pub(crate) async fn remove(
 
 /// Where a browser may put one. Takes no `Idempotency-Key` into account: each URL is for an upload of
 /// its own, and nothing is there before it is used.
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/logo/upload-url",
+    operation_id = "createLogoUpload",
+    summary = "Where a browser may upload a logo.",
+    tag = "Logos",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+    ),
+    request_body = crate::openapi::WantedUpload,
+    responses((status = 200, description = "Where a browser may put it, for 15 minutes.", body = LogoUploadView)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn upload_url(
     admin: Admin,
     State(cx): State<Arc<Cx>>,

@@ -17,6 +17,19 @@ use crate::answer::RotatedView;
 use crate::{Cx, WRITE, context, id};
 
 /// Rotates it; the old one is good for a day more.
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/portal-secret",
+    operation_id = "rotatePortalSecret",
+    summary = "Give a university's portal a new secret.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    responses((status = 200, description = "The new secret, shown this once.", body = RotatedView)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn rotate(
     admin: Admin,
     request: Requested,

@@ -26,6 +26,19 @@ use crate::{Cx, READ, WRITE, context, id, page};
 
 const PATH: &str = "/api/admin/universities";
 
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities",
+    operation_id = "createUniversity",
+    summary = "Onboard a university.",
+    tag = "Universities",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
+    ),
+    request_body = crate::openapi::NewUniversity,
+    responses((status = 201, description = "Onboarded; `portal_secret` is shown this once.", body = answer::Created)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn create(
     admin: Admin,
     request: Requested,
@@ -64,6 +77,18 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, headers, Json(Created::of(&university))).into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}",
+    operation_id = "getUniversity",
+    summary = "A university.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+    ),
+    responses((status = 200, description = "The university.", body = UniversityView)),
+    security(("admin" = ["universities:read"])),
+)]
 pub(crate) async fn read(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -75,6 +100,21 @@ pub(crate) async fn read(
 }
 
 /// `?status=deleted`: those that are gone; `?name=`: those whose name begins so.
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities",
+    operation_id = "listUniversities",
+    summary = "Universities by name.",
+    tag = "Universities",
+    params(
+        ("status" = Option<crate::openapi::UniversityStatus>, Query, description = "Active ones unless it is said."),
+        ("name" = Option<String>, Query, min_length = 1, max_length = 200, description = "How the name begins, in any case."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "By name.", body = crate::openapi::UniversityPage)),
+    security(("admin" = ["universities:read"])),
+)]
 pub(crate) async fn list(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -93,6 +133,20 @@ pub(crate) async fn list(
     Ok(answer::list(universities, |it| UniversityView::of(&it)))
 }
 
+#[utoipa::path(
+    get,
+    path = "/api/admin/universities/{university_id}/activity",
+    operation_id = "listActivity",
+    summary = "What happened to a university.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "Newest first.", body = crate::openapi::ActivityPage)),
+    security(("admin" = ["universities:read"])),
+)]
 pub(crate) async fn activity(
     admin: Admin,
     State(cx): State<Arc<Cx>>,
@@ -105,6 +159,20 @@ pub(crate) async fn activity(
     Ok(answer::list(activities, ActivityView::of))
 }
 
+#[utoipa::path(
+    patch,
+    path = "/api/admin/universities/{university_id}",
+    operation_id = "changeUniversity",
+    summary = "Change a university.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its ETag."),
+    ),
+    request_body = crate::openapi::UniversityChanges,
+    responses((status = 200, description = "As it is now.", body = UniversityView)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn change(
     admin: Admin,
     request: Requested,
@@ -145,6 +213,19 @@ fn changes(mut fields: Fields) -> Result<UniversityChanges, Problem> {
     fields.finish(|| Some(changes))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/api/admin/universities/{university_id}",
+    operation_id = "deleteUniversity",
+    summary = "Delete a university; it may be restored.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its ETag."),
+    ),
+    responses((status = 204, description = "It is gone.")),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn delete(
     admin: Admin,
     request: Requested,
@@ -163,6 +244,18 @@ pub(crate) async fn delete(
 }
 
 /// Takes no `Idempotency-Key` into account: doing it twice is doing it once.
+#[utoipa::path(
+    post,
+    path = "/api/admin/universities/{university_id}/restore",
+    operation_id = "restoreUniversity",
+    summary = "Take a deletion back.",
+    tag = "Universities",
+    params(
+        ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+    ),
+    responses((status = 200, description = "It is back.", body = UniversityView)),
+    security(("admin" = ["universities:write"])),
+)]
 pub(crate) async fn restore(
     admin: Admin,
     request: Requested,

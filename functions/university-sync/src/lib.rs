@@ -7,6 +7,8 @@
 //! On a retry: a report that is signed anew is another report; a copy of the same call is answered
 //! 200 and changes nothing, so that whoever replays it brings no old value back.
 
+pub mod openapi;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -72,6 +74,16 @@ pub fn routes() -> Router<Arc<Cx>> {
     Router::new().route("/api/webhooks/university-sync", post(receive))
 }
 
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/university-sync",
+    operation_id = "reportMetric",
+    summary = "A portal reports a number.",
+    tag = "Webhooks",
+    request_body = openapi::Report,
+    responses((status = 200, description = "It is in effect.", body = openapi::Success)),
+    security(("portal" = [])),
+)]
 async fn receive(
     request: Requested,
     State(cx): State<Arc<Cx>>,

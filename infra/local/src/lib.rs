@@ -13,6 +13,7 @@ pub mod demo;
 pub mod functions;
 pub mod http_api;
 pub mod lambda;
+pub mod openapi;
 pub mod progress;
 pub mod remote;
 pub mod samples;

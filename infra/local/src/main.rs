@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bitflow_local::stack::{Info, Ports, Settings, Stack, StartError};
-use bitflow_local::{demo, functions, remote, simulate};
+use bitflow_local::{demo, functions, openapi, remote, simulate};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,6 +90,8 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         at: Timestamp,
     },
+    /// Prints the description of the HTTP API, as it stands in `infra/openapi.json`.
+    Openapi,
     /// Backs up a stack's tables into its bucket.
     Backup {
         #[command(flatten)]
@@ -141,6 +143,10 @@ async fn main() -> ExitCode {
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
         Some(Command::Sample { event }) => remote::print_sample(&data, &event).await,
+        Some(Command::Openapi) => {
+            print!("{}", openapi::document());
+            Ok(())
+        }
         Some(Command::Backup { target }) => remote::back_up(&data, &target).await,
         Some(Command::Restore { backup, target }) => remote::restore(&data, &target, &backup).await,
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,

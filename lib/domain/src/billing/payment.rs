@@ -48,6 +48,9 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Completed, Self::PartiallyRefunded, Self::Refunded];
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

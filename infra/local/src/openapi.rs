@@ -1,0 +1,280 @@
+//! The description of the HTTP API (OpenAPI 3.1): what each function says of its own routes, and what
+//! is the same for all of them, in one document.
+//! <https://spec.openapis.org/oas/v3.1.0>
+
+use serde_json::{Map, Value, json};
+
+/// What stands in `infra/openapi.json`.
+pub fn document() -> String {
+    let mut all = bitflow_universities_api::openapi::openapi();
+    for described in [
+        bitflow_billing_api::openapi::openapi(),
+        bitflow_alerts_api::openapi::openapi(),
+        bitflow_broadcasting_auth::openapi::openapi(),
+        bitflow_stripe_webhook::openapi::openapi(),
+        bitflow_university_sync::openapi::openapi(),
+    ] {
+        all.merge(described);
+    }
+    let mut document = serde_json::to_value(all).expect("a description is JSON");
+    document["openapi"] = "3.1.0".into();
+    document["info"] = json!({
+        "title": "Bitflow Admin Portal",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Onboards universities, bills them, and hears from their portals.",
+        "license": { "name": "MIT", "identifier": "MIT" },
+    });
+    document["servers"] = json!([{ "url": "/" }]);
+    document["paths"]["/api/openapi.json"] = json!({ "get": {
+        "operationId": "getOpenApi",
+        "tags": ["Service"],
+        "summary": "This document.",
+        "security": [],
+        "responses": { "200": {
+            "description": "OpenAPI 3.1.",
+            "content": { "application/json": { "schema": { "type": "object" } } },
+        } },
+    } });
+    let components = &mut document["components"];
+    components["securitySchemes"] = security_schemes();
+    components["headers"] = headers();
+    components["responses"] = refusals();
+    let schemas = components["schemas"].as_object_mut().expect("schemas");
+    schemas.insert("Problem".to_owned(), problem());
+    schemas.insert("GatewayMessage".to_owned(), gateway_message());
+    close_requests(schemas);
+    for path in document["paths"]
+        .as_object_mut()
+        .expect("paths")
+        .values_mut()
+    {
+        for operation in path.as_object_mut().expect("operations").values_mut() {
+            complete(operation);
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&document).expect("a description is JSON");
+    text.push('\n');
+    text
+}
+
+/// Requests with a field that is not known are refused: their shapes are closed.
+fn close_requests(schemas: &mut Map<String, Value>) {
+    const REQUESTS: [&str; 12] = [
+        "NewUniversity",
+        "UniversityChanges",
+        "UploadedLogo",
+        "WantedUpload",
+        "PricedSubscription",
+        "PlannedSubscription",
+        "NewInvoice",
+        "NewItem",
+        "NewReport",
+        "NewAlert",
+        "MetricReport",
+        "ChannelSubscription",
+    ];
+    for name in REQUESTS {
+        if let Some(schema) = schemas.get_mut(name) {
+            schema["additionalProperties"] = false.into();
+        }
+    }
+}
+
+/// Adds to an operation what follows from what it takes.
+fn complete(operation: &mut Value) {
+    let parameter = |place: &str, name: Option<&str>| {
+        let parameters = operation["parameters"].as_array();
+        parameters.into_iter().flatten().any(|it| {
+            it["in"] == place && name.is_none_or(|name| it["name"].as_str() == Some(name))
+        })
+    };
+    let security = operation["security"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let secured = |scheme: &str| security.iter().any(|it| it.get(scheme).is_some());
+    let public = security
+        .iter()
+        .all(|it| it.as_object().is_some_and(Map::is_empty));
+    let has_body = !operation["requestBody"].is_null();
+    let writes = has_body || parameter("header", None);
+    let mut statuses = Vec::new();
+    if !public {
+        statuses.extend(["429", "500", "503"]);
+    }
+    if secured("admin") {
+        statuses.extend(["401", "403"]);
+    }
+    if secured("portal") {
+        statuses.extend(["401", "404"]);
+    }
+    if parameter("path", None) {
+        statuses.push("404");
+    }
+    if has_body && !secured("stripe") {
+        statuses.extend(["400", "413", "415", "422"]);
+    }
+    if parameter("query", None) || secured("admin") {
+        statuses.extend(["400", "422"]);
+    }
+    if parameter("header", Some("If-Match")) {
+        statuses.push("412");
+    }
+    let changes = writes || operation["operationId"].as_str().is_some_and(changes_state);
+    if changes && secured("admin") {
+        statuses.push("409");
+    }
+    let responses = operation["responses"].as_object_mut().expect("responses");
+    for status in statuses {
+        responses
+            .entry(status)
+            .or_insert_with(|| json!({ "$ref": format!("#/components/responses/{status}") }));
+    }
+    for (status, response) in responses.iter_mut() {
+        if response.get("$ref").is_none() {
+            tell_headers(response, status, !public && !secured("stripe"));
+        }
+    }
+    if public {
+        operation["security"] = json!([]);
+    }
+}
+
+/// Operations that change something and take neither a body nor a header.
+fn changes_state(operation: &str) -> bool {
+    [
+        "restore",
+        "void",
+        "cancel",
+        "acknowledge",
+        "remove",
+        "delete",
+    ]
+    .iter()
+    .any(|verb| operation.starts_with(verb))
+}
+
+fn tell_headers(response: &mut Value, status: &str, is_counted: bool) {
+    let mut named = vec!["X-Correlation-Id"];
+    if is_counted {
+        named.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining"]);
+    }
+    if matches!(status, "201" | "202") {
+        named.push("Location");
+    }
+    for name in named {
+        response["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "admin": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An admin's token; each operation names the scope that it needs.",
+        },
+        "portal": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-Signature",
+            "description": "`t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<raw body>\">` with the university's portal secret, within 300 s.",
+        },
+        "stripe": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Stripe-Signature",
+            "description": "Stripe's signature of the raw body.",
+        },
+    })
+}
+
+fn headers() -> Value {
+    let number = |about: &str| json!({ "description": about, "schema": { "type": "integer" } });
+    let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    json!({
+        "X-Correlation-Id": text("The request's id, which every log line and event carries."),
+        "X-RateLimit-Limit": number("Requests that the sender may make in a minute."),
+        "X-RateLimit-Remaining": number("How many of them are left."),
+        "Retry-After": number("Seconds after which it may be tried again."),
+        "Location": text("Where what was made can be read."),
+    })
+}
+
+/// What is refused, and how. API Gateway refuses in words of its own before a function is asked.
+fn refusals() -> Value {
+    let refused = |about: &str, by_gateway: bool| {
+        let mut content = json!({
+            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+        });
+        if by_gateway {
+            content["application/json"] =
+                json!({ "schema": { "$ref": "#/components/schemas/GatewayMessage" } });
+        }
+        json!({ "description": about, "content": content })
+    };
+    let mut refusals = json!({
+        "400": refused("It cannot be read.", false),
+        "401": refused("Who asks is not known.", true),
+        "403": refused("Who asks may not do this.", true),
+        "404": refused("There is no such thing.", true),
+        "409": refused("It contradicts what is stored.", false),
+        "412": refused("It is not the version that If-Match names.", false),
+        "413": refused("The body is too large.", true),
+        "415": refused("The body is of another type.", false),
+        "422": refused("Something in it is wrong; `errors` names what.", false),
+        "429": refused("Too many requests.", true),
+        "500": refused("This is our fault.", true),
+        "503": refused("Something that it needs is busy; it may be tried again.", true),
+    });
+    for status in ["429", "503"] {
+        refusals[status]["headers"] =
+            json!({ "Retry-After": { "$ref": "#/components/headers/Retry-After" } });
+    }
+    refusals
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457.",
+        "required": ["type", "title", "status", "detail", "correlation_id"],
+        "properties": {
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+            "detail": { "type": "string" },
+            "correlation_id": { "type": "string" },
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "message"],
+                    "properties": {
+                        "field": { "type": "string" },
+                        "message": { "type": "string" },
+                    },
+                },
+            },
+            "current_version": { "type": "integer", "minimum": 1 },
+        },
+        "example": {
+            "type": "urn:bitflow:problem:validation",
+            "title": "Unprocessable Entity",
+            "status": 422,
+            "detail": "These fields are wrong: name.",
+            "correlation_id": "Ksm2ghpLoAMEPQw=",
+            "errors": [{ "field": "name", "message": "is required" }],
+        },
+    })
+}
+
+fn gateway_message() -> Value {
+    json!({
+        "type": "object",
+        "description": "API Gateway's own answer.",
+        "required": ["message"],
+        "properties": { "message": { "type": "string" } },
+    })
+}

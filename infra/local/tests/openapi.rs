@@ -1,0 +1,78 @@
+//! The description of the HTTP API says what there is.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use bitflow_local::functions::workspace;
+use bitflow_local::openapi;
+use bitflow_local::template::model::Trigger;
+use reqwest::StatusCode;
+use serde_json::Value;
+use support::TestStack;
+
+fn described() -> Value {
+    serde_json::from_str(&openapi::document()).expect("JSON")
+}
+
+#[test]
+fn what_is_checked_in_is_what_the_code_says() {
+    let path = workspace().join("infra/openapi.json");
+    let checked_in = std::fs::read_to_string(path).expect("a file");
+    assert!(
+        checked_in == openapi::document(),
+        "infra/openapi.json is old: cargo local openapi > openapi.new && mv openapi.new infra/openapi.json"
+    );
+}
+
+#[tokio::test]
+async fn every_route_is_described_with_its_scope_and_nothing_else_is() {
+    let stack = TestStack::start().await;
+    let routes = stack.model().functions.iter().flat_map(|it| &it.triggers);
+    let routed: BTreeSet<_> = routes
+        .filter_map(|trigger| match trigger {
+            Trigger::Http(route) => {
+                let scopes = route.scopes.clone().unwrap_or_default();
+                Some((route.method.clone(), route.path.clone(), scopes))
+            }
+            _ => None,
+        })
+        .collect();
+    let document = described();
+    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let security = operation["security"].as_array().expect("security");
+            let scopes = security
+                .iter()
+                .find_map(|it| it["admin"].as_array().cloned());
+            let scopes = scopes.unwrap_or_default();
+            let scopes = scopes
+                .iter()
+                .filter_map(|it| it.as_str().map(str::to_owned));
+            seen.insert((
+                method.to_uppercase(),
+                path.clone(),
+                scopes.collect::<Vec<_>>(),
+            ));
+            let name = operation["operationId"].as_str().expect("a name");
+            assert!(names.insert(name.to_owned()), "{name} is there twice");
+            assert!(operation["summary"].is_string(), "{name} has no summary");
+        }
+    }
+    assert_eq!(seen, routed);
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn it_is_served_to_everybody() {
+    let stack = TestStack::start().await;
+    let url = format!("{}/api/openapi.json", stack.info().api_url);
+    let answer = reqwest::get(url).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let served: Value = answer.json().await.expect("JSON");
+    assert_eq!(served, described());
+    stack.finish().await;
+}
