@@ -74,7 +74,10 @@ pub(crate) struct AlertPage {
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(crate::raise, crate::list, crate::acknowledge))]
+#[openapi(
+    paths(crate::raise, crate::list, crate::acknowledge),
+    components(schemas(AlertState))
+)]
 struct Described;
 
 /// The function's routes.

@@ -35,6 +35,9 @@ struct Up {
     /// Folder for what is kept between runs.
     #[arg(long, value_name = "PATH", global = true)]
     data: Option<PathBuf>,
+    /// A parameter of the template, e.g. `AdminRequestsPerMinute=1000`; may be given more than once.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
     /// Port of the HTTP API.
     #[arg(long, default_value_t = Ports::KNOWN.api)]
     api_port: u16,
@@ -119,6 +122,11 @@ enum Command {
     },
 }
 
+fn parameter(text: &str) -> Result<(String, String), &'static str> {
+    let parts = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((parts.0.to_owned(), parts.1.to_owned()))
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -198,6 +206,7 @@ async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
         },
         data: (!up.ephemeral).then(|| data.clone()),
         follow_schedules: true,
+        parameters: up.parameters.iter().cloned().collect(),
         ..Settings::passing(functions)
     };
     let stack = Stack::start(settings)

@@ -25,6 +25,25 @@ fn what_is_checked_in_is_what_the_code_says() {
     );
 }
 
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(value: &Value, document: &Value) {
+        match value {
+            Value::Object(object) => {
+                if let Some(to) = object.get("$ref").and_then(Value::as_str) {
+                    let there = document.pointer(to.trim_start_matches('#'));
+                    assert!(there.is_some(), "{to}");
+                }
+                object.values().for_each(|it| walk(it, document));
+            }
+            Value::Array(items) => items.iter().for_each(|it| walk(it, document)),
+            _ => {}
+        }
+    }
+    let document = described();
+    walk(&document, &document);
+}
+
 #[tokio::test]
 async fn every_route_is_described_with_its_scope_and_nothing_else_is() {
     let stack = TestStack::start().await;
