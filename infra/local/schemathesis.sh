@@ -3,9 +3,9 @@
 # (https://schemathesis.io) with a seed, so that a finding is found again.
 # Usage: infra/local/schemathesis.sh PATH_OF_SCHEMATHESIS
 set -euo pipefail
+schemathesis=$(realpath --no-symlinks "$1")
 cd "$(dirname "$0")/../.."
 
-schemathesis=$1
 scratch=$(mktemp -d)
 cargo build --quiet --package bitflow-local
 cargo local --ephemeral --ready-file "$scratch/ready.json" \
@@ -23,7 +23,8 @@ import json, sys
 ready = json.load(open(sys.argv[1]))
 print(ready["api_url"], ready["admin_token"])' "$scratch/ready.json")
 
-# Formats that are told are kept; what a client may not know is not asked of it.
+# It keeps notes of its own where it is run.
+cd "$scratch"
 "$schemathesis" run "$api/api/openapi.json" --url "$api" \
   --header "Authorization: Bearer $token" \
   --seed 7 --max-examples "${EXAMPLES:-25}" --phases examples,coverage,fuzzing,stateful \

@@ -9,11 +9,13 @@ use bitflow_domain::billing::item::{self, Charge, Description};
 use bitflow_domain::billing::subscription::ManualPlan;
 use bitflow_domain::id::SubscriptionId;
 use bitflow_domain::money::{Currency, Money};
+use bitflow_domain::version::{Expected, Version};
 use bitflow_portal::billing::admin::Plan;
 use bitflow_portal::repeats::{self, Creation};
 use bitflow_runtime::clock;
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
+use bitflow_runtime::http::etag::IfMatch;
 use bitflow_runtime::http::fields::Fields;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
@@ -167,6 +169,7 @@ pub(crate) async fn read(
     params(
         ("university_id" = String, Path, format = "uuid", description = "The university's id."),
         ("subscription_id" = String, Path, format = "uuid", description = "The subscription's id."),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its ETag."),
         ("at_period_end" = Option<bool>, Query, description = "With its period; otherwise now."),
     ),
     responses((status = 200, description = "As it is now.", body = SubscriptionView)),
@@ -175,6 +178,7 @@ pub(crate) async fn read(
 pub(crate) async fn cancel(
     admin: Admin,
     request: Requested,
+    if_match: IfMatch,
     State(cx): State<Arc<Cx>>,
     Path((university_id, subscription_id)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -188,13 +192,22 @@ pub(crate) async fn cancel(
     });
     parameters.finish()?;
     let context = context(admin, request);
-    let at_period_end = at_period_end.unwrap_or(false);
+    let how = (at_period_end.unwrap_or(false), &expected(if_match));
     let cancelled = cx
         .billing
-        .cancel(university_id, id, at_period_end, &context, clock::now());
+        .cancel(university_id, id, how, &context, clock::now());
     let subscription = cancelled.await?;
     let version = subscription.version;
     Ok(answer::one(version, SubscriptionView::of(subscription)))
+}
+
+fn expected(if_match: IfMatch) -> Expected {
+    match if_match {
+        IfMatch::Any => Expected::Any,
+        IfMatch::OneOf(versions) => {
+            Expected::OneOf(versions.into_iter().map(Version::from_stored).collect())
+        }
+    }
 }
 
 fn subscription(text: &str) -> Result<SubscriptionId, Problem> {

@@ -533,3 +533,28 @@ async fn billing_needs_its_scopes() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     stack.finish().await;
 }
+
+#[tokio::test]
+async fn a_subscription_is_cancelled_as_it_was_seen() {
+    let stack = TestStack::start().await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let plan = stack.manual_plan(university, 5000).await;
+    let path = format!("/api/admin/universities/{university}/subscriptions/{plan}");
+    let cancel = async |tag: &str| {
+        let request = reqwest::Client::new()
+            .delete(format!("{}{path}", stack.info().api_url))
+            .bearer_auth(&stack.info().admin_token)
+            .header("if-match", tag);
+        request.send().await.expect("an answer")
+    };
+    let refused = cancel("\"7\"").await;
+    assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
+    let problem: Value = refused.json().await.expect("a problem");
+    assert_eq!(problem["current_version"], 1);
+    assert_eq!(stack.get(&path).await.1["status"], "active");
+    assert_eq!(cancel("\"1\"").await.status(), StatusCode::OK);
+    assert_eq!(stack.get(&path).await.1["status"], "cancelled");
+    // It is as it was asked for.
+    assert_eq!(cancel("\"1\"").await.status(), StatusCode::OK);
+    stack.finish().await;
+}

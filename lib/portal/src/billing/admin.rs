@@ -7,6 +7,7 @@ use bitflow_domain::billing::subscription::{Billing, ManualPlan, Report, Subscri
 use bitflow_domain::decision::Decision;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
 use bitflow_domain::university::{University, UniversityStatus};
+use bitflow_domain::version::Expected;
 use bitflow_events::envelope::{Context, EventId};
 use bitflow_store::idempotency::Attempt;
 use bitflow_store::page::{ListError, Page, PageRequest};
@@ -93,7 +94,8 @@ impl AdminBilling {
         // this one was there.
         let still = self.billable(OPERATION, university_id).await;
         if let Err(PortalError::DeletedUniversity(_)) = &still {
-            self.cancel(university_id, id, false, context, now).await?;
+            self.cancel(university_id, id, (false, &Expected::Any), context, now)
+                .await?;
         }
         still.map(|_| made)
     }
@@ -161,12 +163,12 @@ impl AdminBilling {
     }
 
     /// Cancels a subscription: now, or when its period ends. One that is over, or ends so already,
-    /// is left as it is.
+    /// is left as it is, whatever version is `expected`: what was asked for is so.
     pub async fn cancel(
         &self,
         university_id: UniversityId,
         id: SubscriptionId,
-        at_period_end: bool,
+        (at_period_end, expected): (bool, &Expected),
         context: &Context,
         now: Timestamp,
     ) -> Result<Subscription, PortalError> {
@@ -176,6 +178,12 @@ impl AdminBilling {
             before.terms.status.is_final() || at_period_end && before.terms.cancel_at_period_end;
         if done {
             return Ok(before);
+        }
+        // Before Stripe is asked, which cannot be taken back; what changes in the meantime is news
+        // of Stripe's.
+        let current = before.version;
+        if !expected.allows(current) {
+            return Err(PortalError::OtherVersion { current });
         }
         let told = match &before.billing {
             Billing::Manual(_) => None,

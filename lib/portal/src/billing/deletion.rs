@@ -3,6 +3,7 @@
 use bitflow_domain::billing::subscription::Subscription;
 use bitflow_domain::id::UniversityId;
 use bitflow_domain::university::UniversityStatus;
+use bitflow_domain::version::Expected;
 use bitflow_events::envelope::Context;
 use bitflow_store::page::PageRequest;
 use futures_util::future::join_all;
@@ -49,9 +50,9 @@ impl AdminBilling {
                 .map_err(|source| PortalError::List { operation, source })?;
             let due: Vec<_> = listed.data.iter().filter(|it| ends(it)).collect();
             for some in due.chunks(AT_A_TIME) {
-                let calls = some
-                    .iter()
-                    .map(|it| self.cancel(university_id, it.id, false, context, now));
+                let calls = some.iter().map(|it| {
+                    self.cancel(university_id, it.id, (false, &Expected::Any), context, now)
+                });
                 for outcome in join_all(calls).await {
                     match outcome {
                         Ok(_) => cancelled += 1,
