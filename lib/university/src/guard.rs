@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 /// The special networks of IPv4.
 const V4: &[(Ipv4Addr, u8, &str)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "of this network"),
+    (Ipv4Addr::UNSPECIFIED, 8, "of this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared by a carrier"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),

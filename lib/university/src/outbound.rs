@@ -304,6 +304,27 @@ async fn finish(mut answer: Response) {
 mod tests {
     use super::*;
 
+    /// One name, on a port of its own.
+    struct Elsewhere;
+
+    impl Resolve for Elsewhere {
+        fn resolve(&self, _: Name) -> Resolving {
+            let address: SocketAddr = "[::ffff:8.8.8.8]:22".parse().unwrap();
+            Box::pin(async move { Ok(Box::new([address].into_iter()) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_judged_is_what_is_connected_to_on_the_urls_port() {
+        let guarded = Guarded {
+            resolver: Arc::new(Elsewhere),
+            allowed: Allowed::default(),
+        };
+        let found = guarded.resolve("uu.example".parse().unwrap()).await;
+        let found: Vec<_> = found.unwrap().map(|it| it.to_string()).collect();
+        assert_eq!(found, ["8.8.8.8:0"]);
+    }
+
     /// 2026-01-02T00:00:00Z.
     const NOW: i64 = 1_767_312_000;
 
