@@ -205,8 +205,10 @@ impl FromStr for Network {
             None => width,
         };
         let network = Self { address, prefix };
-        // The rest of the address is all zero, or a digit is wrong.
-        if prefix > width || network.masked(address) != Some(bits(address)) {
+        // The rest of the address is all zero, or a digit is wrong; and IPv4 is written as such,
+        // since that is what is judged.
+        let rest = network.masked(address) != Some(bits(address));
+        if prefix > width || rest || address != address.to_canonical() {
             return Err(InvalidNetworks);
         }
         Ok(network)
@@ -444,6 +446,7 @@ mod tests {
             "10.0.0.0/8/8",
             "10.20.0.1/16",
             "10.20/16",
+            "::ffff:127.0.0.1",
             "none,127.0.0.1",
         ] {
             assert_eq!(wrong.parse::<Allowed>(), Err(InvalidNetworks), "{wrong:?}");
