@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// Long enough that whoever waits for it has failed.
@@ -553,10 +553,11 @@ async fn what_may_work_later_is_told_from_what_will_not() {
 
 #[tokio::test]
 async fn no_name_no_connection_no_tls_and_no_http_are_worth_another_try() {
-    let nobody = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    // Held, so that no other test gets the port, and not listened on.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .unwrap();
+    let nobody = held.local_addr().unwrap().port();
     let silent = Raw::writing(answer(200, "")).await;
     let closing = Raw::writing(Writes::All(Vec::new())).await;
     let garbling = Raw::writing(Writes::All(b"SSH-2.0-OpenSSH\r\n".to_vec())).await;
