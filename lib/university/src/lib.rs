@@ -1,7 +1,20 @@
-//! The universities' own portals: how calls to and from them are signed.
+//! The universities' own portals: how calls to and from them are signed, and how they are called.
 //!
 //! `X-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<raw body>">`, with the university's
 //! secret, in both directions (`infra/ARCHITECTURE.md` §6).
+//!
+//! Where a portal is, others decide: a domain may lead into our own network. So every call goes by
+//! the guard (§7).
+//!
+//! - [`guard`]: which addresses are called
+//! - [`outbound`]: the one client that calls none but those
+//! - [`template`]: the address of a portal, from its domain
+//! - [`notify`]: telling a portal of maintenance
+
+pub mod guard;
+pub mod notify;
+pub mod outbound;
+pub mod template;
 
 use bitflow_fault::{Class, Fault};
 use hmac::{Hmac, KeyInit, Mac};
