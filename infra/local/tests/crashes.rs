@@ -177,6 +177,7 @@ async fn a_row_that_cannot_be_relayed_is_passed_over_and_told() {
     let stack = TestStack::start().await;
     let bad = stack.dynamo().put_item().table_name(stack.name("outbox"));
     bad.item("event_id", AttributeValue::S("not an event".into()))
+        .item("pending", AttributeValue::S("0".into()))
         .send()
         .await
         .unwrap();
