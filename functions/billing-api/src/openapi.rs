@@ -87,11 +87,11 @@ macro_rules! words {
 
 words! {
     /// Where a subscription is in its life.
-    SubscriptionStatus: subscription::SubscriptionStatus::ALL.map(|it| it.as_str());
+    SubscriptionStatus: subscription::SubscriptionStatus::ALL.map(subscription::SubscriptionStatus::as_str);
     /// Where an invoice is in its life.
-    InvoiceStatus: invoice::InvoiceStatus::ALL.map(|it| it.as_str());
+    InvoiceStatus: invoice::InvoiceStatus::ALL.map(invoice::InvoiceStatus::as_str);
     /// What became of a payment.
-    PaymentStatus: payment::PaymentStatus::ALL.map(|it| it.as_str());
+    PaymentStatus: payment::PaymentStatus::ALL.map(payment::PaymentStatus::as_str);
 }
 
 #[derive(ToSchema)]
