@@ -145,7 +145,9 @@ async fn raise(
         correlation_id: CorrelationId::new(request.correlation_id),
     };
     let raised = cx.alerting.raise(&new, &caller.digest, &context, now);
-    Ok((StatusCode::CREATED, one(raised.await?)).into_response())
+    // A copy verifies for less long than the alert that it raised is known.
+    let alert = raised.await?.ok_or_else(|| Problem::missing("alert"))?;
+    Ok((StatusCode::CREATED, one(alert)).into_response())
 }
 
 /// `?state=`: open unless it is said; `?university_id=`, `?severity=`: of those.

@@ -4,6 +4,7 @@
 mod support;
 
 use bitflow_domain::id::UniversityId;
+use bitflow_local::aws::sqs::queue::NewMessage;
 use bitflow_university::sign;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -211,6 +212,41 @@ async fn storage_and_failed_payments_raise_alerts() {
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     assert_eq!(alerts[0]["type"], "payment_failed");
     assert_eq!(alerts[0]["university_id"], json!(university));
+    stack.finish().await;
+}
+
+/// The row that folds repeats expires after ten minutes; an event may come again for longer.
+#[tokio::test]
+async fn an_event_that_comes_late_again_raises_nothing() {
+    let stack = TestStack::start().await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let event = json!({
+        "event_id": "01KDVDNC00000000000000SMP2",
+        "type": "StorageQuotaExceeded",
+        "version": 1,
+        "occurred_at": "2026-01-01T00:00:00Z",
+        "aggregate_id": university,
+        "university_id": university,
+        "aggregate_version": 1,
+        "actor": { "kind": "system", "id": "test" },
+        "correlation_id": "request-1",
+        "data": { "usage_percentage": 91.5, "storage_used": 915, "storage_quota": 1000 },
+    });
+    for _ in 0..2 {
+        let message = NewMessage {
+            body: event.to_string(),
+            ..Default::default()
+        };
+        stack.sqs.send(&stack.name("alert"), message).expect("sent");
+        stack.settle().await;
+        for row in stack.rows("alert-folds").await {
+            let delete = stack.dynamo().delete_item();
+            let delete = delete.table_name(stack.name("alert-folds"));
+            let delete = delete.key("fold", row["fold"].clone());
+            delete.send().await.expect("deleted");
+        }
+    }
+    assert_eq!(listed(&stack, "").await.len(), 1);
     stack.finish().await;
 }
 

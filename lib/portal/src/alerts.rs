@@ -39,14 +39,14 @@ impl Alerting {
     /// is new and that nobody has seen is counted there, and told to nobody.
     ///
     /// The alert, the event, and the row of the cause are one transaction; the same cause again is
-    /// answered with the alert as it is.
+    /// answered with the alert as it is, or with none once that is not known any more.
     pub async fn raise(
         &self,
         new: &NewAlert,
         cause: &str,
         context: &Context,
         now: Timestamp,
-    ) -> Result<Alert, PortalError> {
+    ) -> Result<Option<Alert>, PortalError> {
         const OPERATION: &str = "raise alert";
         for _ in 0..3 {
             let last_id = self.folds.last(new.university_id, &new.kind).await;
@@ -70,12 +70,12 @@ impl Alerting {
             };
             self.inbox.handled(&mut transaction, cause, now);
             match transaction.commit().await {
-                Ok(()) => return self.known(OPERATION, raised).await,
+                Ok(()) => return self.known(OPERATION, raised).await.map(Some),
                 Err(CommitError::AlreadyHandled) => {
-                    let last = last_id.ok_or(PortalError::Contended {
-                        operation: OPERATION,
-                    })?;
-                    return self.known(OPERATION, last).await;
+                    return match last_id {
+                        Some(last) => self.known(OPERATION, last).await.map(Some),
+                        None => Ok(None),
+                    };
                 }
                 Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
                 Err(error) => return Err(commit(OPERATION)(error)),

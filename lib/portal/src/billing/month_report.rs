@@ -3,6 +3,8 @@
 //! What was asked for is a file of its own, written before the message that has the report made: a
 //! report that is known is made, however often the message comes, and it is the same file.
 
+use std::collections::BTreeSet;
+
 use bitflow_domain::billing::invoice::Invoice;
 use bitflow_domain::billing::month::{Month, Period};
 use bitflow_domain::billing::payment::Payment;
@@ -166,16 +168,12 @@ impl ReportWriter {
     /// deleted ones last; what is owed is owed all the same.
     pub async fn write(&self, due: &ReportDue) -> Result<usize, PortalError> {
         let period = due.month.period();
-        let mut rows = Vec::new();
-        for status in [UniversityStatus::Active, UniversityStatus::Deleted] {
-            let universities = self.universities(status).await?;
-            let of_each: Vec<Vec<_>> = stream::iter(universities)
-                .map(|university| self.rows(university, period))
-                .buffered(AT_A_TIME)
-                .try_collect()
-                .await?;
-            rows.extend(of_each.into_iter().flatten());
-        }
+        let rows: Vec<Vec<_>> = stream::iter(self.universities().await?)
+            .map(|university| self.rows(university, period))
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        let rows: Vec<_> = rows.into_iter().flatten().collect();
         let mut file = csv::Writer::from_writer(Vec::new());
         let written = std::iter::once(HEADER.map(str::to_owned))
             .chain(rows.iter().cloned())
@@ -188,24 +186,31 @@ impl ReportWriter {
         Ok(rows.len())
     }
 
-    async fn universities(&self, status: UniversityStatus) -> Result<Vec<Named>, PortalError> {
-        let mut named = Vec::new();
-        let mut page = PageRequest {
-            limit: u8::MAX,
-            cursor: None,
-        };
-        loop {
-            let listed = self.universities.list(status, None, &page).await;
-            let listed = listed.map_err(list)?;
-            named.extend(listed.data.into_iter().map(|university| Named {
-                id: university.id,
-                name: university.name.as_str().to_owned(),
-            }));
-            page.cursor = listed.next_cursor;
-            if page.cursor.is_none() {
-                return Ok(named);
+    /// Every university once. Active ones are read before and after the deleted ones: one that is
+    /// deleted or restored meanwhile is seen in one place or the other.
+    async fn universities(&self) -> Result<Vec<Named>, PortalError> {
+        use UniversityStatus::{Active, Deleted};
+        let (mut seen, mut named) = (BTreeSet::new(), Vec::new());
+        for status in [Active, Deleted, Active] {
+            let mut page = PageRequest {
+                limit: u8::MAX,
+                cursor: None,
+            };
+            loop {
+                let listed = self.universities.list(status, None, &page).await;
+                let listed = listed.map_err(list)?;
+                let news = listed.data.into_iter().filter(|it| seen.insert(it.id));
+                named.extend(news.map(|university| Named {
+                    id: university.id,
+                    name: university.name.as_str().to_owned(),
+                }));
+                page.cursor = listed.next_cursor;
+                if page.cursor.is_none() {
+                    break;
+                }
             }
         }
+        Ok(named)
     }
 
     async fn rows(
