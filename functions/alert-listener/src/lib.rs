@@ -63,15 +63,16 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
         correlation_id: event.correlation_id,
     };
     let raised = cx.alerting.raise(&new, &cause, &context, clock::now());
-    match raised.await? {
-        Some(alert) => tracing::info!(
+    if let Some(alert) = raised.await? {
+        tracing::info!(
             target: "bitflow",
             alert_id = %alert.id,
             alert_type = alert.kind.as_str(),
             count = alert.count,
             "alert raised",
-        ),
-        None => tracing::info!(target: "bitflow", "the alert was raised before"),
+        );
+    } else {
+        tracing::info!(target: "bitflow", "the alert was raised before");
     }
     Ok(())
 }

@@ -61,6 +61,15 @@ impl TestStack {
         Self::start_with(Settings::passing(functions)).await
     }
 
+    /// For a frontend of another origin than the template's by default.
+    pub(crate) async fn start_for(origin: &str) -> Self {
+        let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
+        let mut settings = Settings::passing(functions).without_limits();
+        let origins = ("AllowedOrigins".to_owned(), origin.to_owned());
+        settings.parameters.extend([origins]);
+        Self::start_with(settings).await
+    }
+
     async fn start_with(settings: Settings) -> Self {
         let stack = Stack::start(settings).await.expect("the stack starts");
         Self {

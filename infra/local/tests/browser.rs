@@ -1,0 +1,162 @@
+//! A browser with the real laravel-echo and pusher-js, as in the contract's snippet (contract section
+//! 5.2), hears of an alert that a portal raises.
+//!
+//! Needs npm and Chromium; where one is missing the test says so and passes.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bitflow_local::functions::workspace;
+use bitflow_university::sign;
+use serde_json::{Value, json};
+use support::{TestStack, real_now, text};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+const PACKAGES: [&str; 2] = ["laravel-echo@2.5.0", "pusher-js@8.6.0"];
+
+/// How long a browser may take for one step.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn program(names: &[&str]) -> Option<String> {
+    let runs = |name: &&&str| {
+        let ran = Command::new(name)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        ran.is_ok_and(|status| status.success())
+    };
+    names.iter().find(runs).map(|name| (*name).to_owned())
+}
+
+/// Installs the packages below `target`, once; their folder.
+fn packages(npm: &str) -> PathBuf {
+    let folder = workspace().join("target/browser");
+    let there = folder.join("node_modules/pusher-js/package.json");
+    if !there.exists() {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let installed = Command::new(npm)
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&folder)
+            .args(PACKAGES)
+            .status();
+        assert!(installed.is_ok_and(|status| status.success()), "npm failed");
+    }
+    folder.join("node_modules")
+}
+
+/// The frontend: the contract's snippet, with the local server in place of a cluster, and what it is
+/// told sent back to the test.
+fn page(stack: &TestStack) -> String {
+    let info = stack.info();
+    let options = json!({
+        "broadcaster": "pusher",
+        "key": info.pusher.key,
+        "cluster": "local",
+        "wsHost": info.pusher.host,
+        "wsPort": info.pusher.port,
+        "forceTLS": false,
+        "enabledTransports": ["ws"],
+        "authEndpoint": format!("{}/broadcasting/auth", info.api_url),
+        "auth": { "headers": { "Authorization": format!("Bearer {}", info.admin_token) } },
+    });
+    format!(
+        "<!doctype html><script src=/pusher.js></script><script src=/echo.js></script><script>
+        const tell = (what) => fetch('/told', {{
+          method: 'POST',
+          headers: {{ 'Content-Type': 'application/json' }},
+          body: JSON.stringify(what),
+        }});
+        const echo = new Echo.default({options});
+        echo.private('bitflow-admin')
+          .subscribed(() => tell('subscribed'))
+          .error((error) => tell({{ error }}))
+          .listen('.alert.created', (e) => tell(e));
+        </script>"
+    )
+}
+
+/// Serves the page and its scripts; what the page tells.
+fn frontend(page: String, packages: &Path, listener: TcpListener) -> UnboundedReceiver<Value> {
+    let (told, tells) = unbounded_channel();
+    let script = |path: &str| {
+        let script = std::fs::read_to_string(packages.join(path)).expect("a script");
+        let kind = [(header::CONTENT_TYPE, "text/javascript")];
+        get(async move || (kind, script).into_response())
+    };
+    let routes = Router::new()
+        .route("/", get(async move || Html(page)))
+        .route("/pusher.js", script("pusher-js/dist/web/pusher.min.js"))
+        .route("/echo.js", script("laravel-echo/dist/echo.iife.js"))
+        .route(
+            "/told",
+            post(
+                async |State(told): State<UnboundedSender<Value>>, Json(what): Json<Value>| {
+                    told.send(what).expect("the test listens");
+                },
+            ),
+        )
+        .with_state(told);
+    tokio::spawn(async { axum::serve(listener, routes).await });
+    tells
+}
+
+#[tokio::test]
+async fn the_owners_browser_hears_of_an_alert() {
+    let (Some(npm), Some(chromium)) = (
+        program(&["npm"]),
+        program(&["chromium", "chromium-browser", "google-chrome"]),
+    ) else {
+        eprintln!("skipped: npm and Chromium are needed, and one of them is missing");
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let origin = format!("http://{address}");
+    let stack = TestStack::start_for(&origin).await;
+    let packages = tokio::task::spawn_blocking(move || packages(&npm));
+    let packages = packages.await.expect("installed");
+    let mut tells = frontend(page(&stack), &packages, listener);
+    let profile = tempfile::tempdir().expect("a folder");
+    let mut browser = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg("--remote-debugging-port=0")
+        .arg(&origin)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a browser");
+    let seen = tokio::time::timeout(PATIENCE, async {
+        assert_eq!(tells.recv().await, Some("subscribed".into()));
+        let created = stack.onboard("Uppsala").await;
+        let alert = json!({
+            "type": "storage_exceeded",
+            "university_id": created["id"],
+            "message": "Storage quota exceeded",
+        });
+        let body = alert.to_string();
+        let secret = text(&created["portal_secret"]).into();
+        let signature = sign(&secret, body.as_bytes(), real_now());
+        let raised = stack.post_signed("/api/admin/alerts", &body, Some(&signature));
+        let (_, raised) = raised.await;
+        (raised, tells.recv().await.expect("an event"))
+    });
+    let seen = seen.await;
+    browser.kill().expect("killed");
+    browser.wait().expect("gone");
+    let (raised, heard) = seen.expect("the browser hears of it in time");
+    for key in ["id", "type", "university_id", "severity", "message"] {
+        assert_eq!(heard[key], raised[key], "{key} in {heard}");
+    }
+    stack.finish().await;
+}
