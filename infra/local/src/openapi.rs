@@ -176,7 +176,9 @@ fn complete(operation: &mut Value, schemas: &Map<String, Value>) {
     if public {
         operation["security"] = json!([]);
     }
-    let parameters = operation["parameters"].as_array_mut();
+    let parameters = operation
+        .get_mut("parameters")
+        .and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
         drop_null(&mut parameter["schema"]);
     }
@@ -184,11 +186,11 @@ fn complete(operation: &mut Value, schemas: &Map<String, Value>) {
 
 /// A parameter may be left out, but no text of a header or a query is null.
 fn drop_null(schema: &mut Value) {
-    let kinds = schema["type"].as_array().cloned().unwrap_or_default();
-    if let [kind, null] | [null, kind] = &kinds[..]
-        && null == "null"
-    {
-        schema["type"] = kind.clone();
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = &kinds[..] {
+            schema["type"] = kind.clone();
+        }
     }
 }
 
