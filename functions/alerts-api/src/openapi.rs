@@ -24,6 +24,20 @@ pub(crate) struct NewAlert {
 
 /// An alert: `bitflow_portal::alerts::view`, which is pushed as well as answered.
 #[derive(ToSchema)]
+#[schema(example = json!({
+    "id": "01900000-0000-7000-8000-000000000006",
+    "type": "storage_exceeded",
+    "university_id": "01900000-0000-7000-8000-000000000001",
+    "severity": "high",
+    "message": "Storage quota exceeded",
+    "count": 1,
+    "is_acknowledged": false,
+    "acknowledged_by": null,
+    "acknowledged_at": null,
+    "version": 1,
+    "created_at": "2026-01-15T09:00:00Z",
+    "last_raised_at": "2026-01-15T09:00:00Z",
+}))]
 pub(crate) struct Alert {
     #[schema(format = "uuid")]
     id: String,

@@ -22,7 +22,22 @@ use utoipa::ToSchema;
 
 /// A subscription.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Subscription)]
+#[schema(as = Subscription, example = json!({
+    "id": "01900000-0000-7000-8000-000000000002",
+    "university_id": "01900000-0000-7000-8000-000000000001",
+    "status": "active",
+    "billing": "manual",
+    "amount": 99_000,
+    "currency": "USD",
+    "description": "Campus, monthly",
+    "days_until_due": 30,
+    "current_period_start": "2026-02-01T00:00:00Z",
+    "current_period_end": "2026-03-01T00:00:00Z",
+    "cancel_at_period_end": false,
+    "version": 1,
+    "created_at": "2026-01-15T09:00:00Z",
+    "updated_at": "2026-01-15T09:00:00Z",
+}))]
 pub(crate) struct SubscriptionView {
     #[schema(value_type = String, format = "uuid")]
     id: SubscriptionId,
@@ -96,7 +111,27 @@ impl SubscriptionView {
 
 /// An invoice.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Invoice)]
+#[schema(as = Invoice, example = json!({
+    "id": "01900000-0000-7000-8000-000000000003",
+    "university_id": "01900000-0000-7000-8000-000000000001",
+    "subscription_id": null,
+    "period_start": null,
+    "period_end": null,
+    "stripe_invoice_id": "in_1MtHbELkdIwHu7ix",
+    "number": "RISMESQA-0001",
+    "status": "open",
+    "amount_due": 129_900,
+    "currency": "USD",
+    "items": [{ "description": "Setup", "amount": 129_900 }],
+    "attempt_count": 0,
+    "due_at": "2026-01-29T09:00:00Z",
+    "paid_at": null,
+    "hosted_invoice_url": "https://invoice.stripe.example/i/1",
+    "last_reminder_step": null,
+    "version": 1,
+    "created_at": "2026-01-15T09:00:00Z",
+    "updated_at": "2026-01-15T09:00:00Z",
+}))]
 pub(crate) struct InvoiceView {
     #[schema(value_type = String, format = "uuid")]
     id: InvoiceId,
@@ -122,6 +157,7 @@ pub(crate) struct InvoiceView {
     due_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
+    #[schema(format = "uri")]
     hosted_invoice_url: Option<String>,
     last_reminder_step: Option<u16>,
     #[schema(value_type = u64, minimum = 1)]
@@ -175,7 +211,19 @@ impl InvoiceView {
 
 /// A payment.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Payment)]
+#[schema(as = Payment, example = json!({
+    "id": "01900000-0000-7000-8000-000000000004",
+    "university_id": "01900000-0000-7000-8000-000000000001",
+    "invoice_id": "01900000-0000-7000-8000-000000000003",
+    "amount": 129_900,
+    "amount_refunded": 0,
+    "currency": "USD",
+    "payment_method": "card",
+    "stripe_payment_intent_id": "pi_3MtwBwLkdIwHu7ix",
+    "status": "completed",
+    "disputed_at": null,
+    "paid_at": "2026-01-16T09:00:00Z",
+}))]
 pub(crate) struct PaymentView {
     #[schema(value_type = String, format = "uuid")]
     id: PaymentId,
@@ -258,14 +306,24 @@ pub(crate) fn list<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> 
 
 /// A report of a month.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Report)]
+#[schema(as = Report, example = json!({
+    "id": "01900000-0000-7000-8000-000000000005",
+    "month": "2026-01",
+    "state": "pending",
+    "url": null,
+    "expires_at": null,
+    "requested_at": "2026-02-01T09:00:00Z",
+    "requested_by": "admin-1",
+}))]
 pub(crate) struct ReportView {
     #[schema(value_type = String, format = "uuid")]
     id: ReportId,
     #[schema(value_type = String, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
     month: Month,
     /// `pending`, or `ready` to be fetched.
+    #[schema(pattern = "^(pending|ready)$")]
     state: &'static str,
+    #[schema(format = "uri")]
     url: Option<String>,
     /// Until when the URL is good; the report is good for longer.
     #[schema(value_type = Option<String>, format = DateTime)]

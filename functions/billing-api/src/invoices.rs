@@ -216,7 +216,7 @@ pub(crate) async fn void(
         ("invoice_id" = String, Path, format = "uuid", description = "The invoice's id."),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request."),
     ),
-    responses((status = 200, description = "A reminder is on its way.", body = InvoiceView)),
+    responses((status = 200, description = "A reminder is on its way.", body = InvoiceView, headers(("Location" = String, description = "Where it can be read.")))),
     security(("admin" = ["billing:write"])),
 )]
 pub(crate) async fn remind(

@@ -32,7 +32,7 @@ pub(crate) struct PlannedSubscription {
     /// Minor units, each month.
     #[schema(minimum = 1, maximum = 99_999_999)]
     amount: i64,
-    #[schema(min_length = 3, max_length = 3, example = "usd")]
+    #[schema(pattern = "^[A-Za-z]{3}$", example = "usd")]
     currency: Option<String>,
     #[schema(min_length = 1, max_length = 500)]
     description: String,
@@ -44,7 +44,7 @@ pub(crate) struct PlannedSubscription {
 #[derive(ToSchema)]
 #[schema(example = json!({ "days_until_due": 14, "items": [{ "description": "Setup", "amount": 129_900 }] }))]
 pub(crate) struct NewInvoice {
-    #[schema(min_length = 3, max_length = 3, example = "usd")]
+    #[schema(pattern = "^[A-Za-z]{3}$", example = "usd")]
     currency: Option<String>,
     #[schema(minimum = 1, maximum = 365)]
     days_until_due: Option<u16>,
@@ -53,6 +53,7 @@ pub(crate) struct NewInvoice {
 }
 
 #[derive(ToSchema)]
+#[schema(example = json!({ "description": "Setup", "amount": 129_900 }))]
 struct NewItem {
     #[schema(min_length = 1, max_length = 500)]
     description: String,

@@ -18,7 +18,7 @@ pub(crate) struct Subscription {
 
 /// The signature, and of a presence channel who is there.
 #[derive(ToSchema)]
-#[schema(as = ChannelAuthorization)]
+#[schema(as = ChannelAuthorization, example = json!({ "auth": "key:0123456789abcdef" }))]
 pub(crate) struct Authorization {
     auth: String,
     #[schema(value_type = String, required = false)]

@@ -24,7 +24,24 @@ use utoipa::ToSchema;
 
 /// A university.
 #[derive(Serialize, ToSchema)]
-#[schema(as = University)]
+#[schema(as = University, example = json!({
+    "id": "01900000-0000-7000-8000-000000000001",
+    "name": "Uppsala universitet",
+    "primary_email": "registrar@uu.example",
+    "domain": "portal.uu.example",
+    "storage_quota": 500_000_000_000_u64,
+    "status": "active",
+    "students": 15000,
+    "faculty": 1200,
+    "storage": 120_000_000_000_u64,
+    "logo": null,
+    "measured_storage": 20480,
+    "storage_usage_percentage": 24.0,
+    "stripe_customer_id": "cus_80OroN83ZqinEw",
+    "version": 2,
+    "created_at": "2026-01-15T09:00:00Z",
+    "updated_at": "2026-01-15T09:00:01Z",
+}))]
 pub(crate) struct UniversityView {
     #[schema(value_type = String, format = "uuid")]
     id: UniversityId,
@@ -78,6 +95,7 @@ impl UniversityView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Logo)]
 pub(crate) struct LogoView {
+    #[schema(value_type = crate::openapi::LogoType)]
     content_type: &'static str,
     /// Bytes.
     size: u64,
@@ -97,8 +115,15 @@ impl LogoView {
 
 /// A logo, and where it can be fetched for a while.
 #[derive(Serialize, ToSchema)]
-#[schema(as = LogoDownload)]
+#[schema(as = LogoDownload, example = json!({
+    "url": "https://files.bitflow.example/universities/logo.png?X-Amz-Signature=0",
+    "expires_at": "2026-01-15T09:30:00Z",
+    "content_type": "image/png",
+    "size": 20480,
+    "uploaded_at": "2026-01-15T09:00:00Z",
+}))]
 pub(crate) struct LogoDownloadView {
+    #[schema(format = "uri")]
     url: String,
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
@@ -118,12 +143,20 @@ impl LogoDownloadView {
 
 /// Where a browser may put a logo: this request, with the picture as its body.
 #[derive(Serialize, ToSchema)]
-#[schema(as = LogoUpload)]
+#[schema(as = LogoUpload, example = json!({
+    "upload_id": "01900000-0000-7000-8000-000000000001",
+    "method": "PUT",
+    "url": "https://files.bitflow.example/uploads/logo?X-Amz-Signature=0",
+    "headers": { "content-type": "image/png" },
+    "expires_at": "2026-01-15T09:15:00Z",
+}))]
 pub(crate) struct LogoUploadView {
     /// What the logo is then set by.
     #[schema(value_type = String, format = "uuid")]
     upload_id: UploadId,
+    #[schema(pattern = "^PUT$")]
     method: &'static str,
+    #[schema(format = "uri")]
     url: String,
     /// Headers that are sent with it; browsers send `content-length` by themselves.
     headers: BTreeMap<String, String>,
@@ -145,7 +178,25 @@ impl LogoUploadView {
 
 /// A new university, with its portal's secret: the only time it is shown.
 #[derive(Serialize, ToSchema)]
-#[schema(as = CreatedUniversity)]
+#[schema(as = CreatedUniversity, example = json!({
+    "id": "01900000-0000-7000-8000-000000000001",
+    "name": "Uppsala universitet",
+    "primary_email": "registrar@uu.example",
+    "domain": "portal.uu.example",
+    "storage_quota": 500_000_000_000_u64,
+    "status": "active",
+    "students": 15000,
+    "faculty": 1200,
+    "storage": 120_000_000_000_u64,
+    "logo": null,
+    "measured_storage": 20480,
+    "storage_usage_percentage": 24.0,
+    "stripe_customer_id": null,
+    "version": 1,
+    "created_at": "2026-01-15T09:00:00Z",
+    "updated_at": "2026-01-15T09:00:01Z",
+    "portal_secret": "shown-this-once",
+}))]
 pub(crate) struct Created {
     #[serde(flatten)]
     university: UniversityView,
@@ -163,7 +214,10 @@ impl Created {
 
 /// A portal's new secret: the only time it is shown.
 #[derive(Serialize, ToSchema)]
-#[schema(as = PortalSecret)]
+#[schema(as = PortalSecret, example = json!({
+    "portal_secret": "shown-this-once",
+    "previous_expires_at": "2026-01-16T09:00:00Z",
+}))]
 pub(crate) struct RotatedView {
     portal_secret: String,
     /// Until when the one before it verifies.
@@ -182,7 +236,16 @@ impl RotatedView {
 
 /// One line of a university's history.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Activity)]
+#[schema(as = Activity, example = json!({
+    "id": "01KF0F2Q0000000000000000AB",
+    "university_id": "01900000-0000-7000-8000-000000000001",
+    "type": "university_created",
+    "description": "University created",
+    "metadata": {},
+    "actor": { "kind": "admin", "id": "admin-1" },
+    "correlation_id": "Ksm2ghpLoAMEPQw=",
+    "occurred_at": "2026-01-15T09:00:00Z",
+}))]
 pub(crate) struct ActivityView {
     #[schema(value_type = String, pattern = "^[0-9A-HJKMNP-TV-Z]{26}$")]
     id: EventId,

@@ -35,9 +35,9 @@ use crate::{Cx, READ, WRITE, context, id};
     request_body(
         description = "The picture itself, or the id of one that a browser has uploaded.",
         content(
-            (Vec<u8> = "image/png"),
-            (Vec<u8> = "image/jpeg"),
-            (Vec<u8> = "image/webp"),
+            (crate::openapi::Picture = "image/png"),
+            (crate::openapi::Picture = "image/jpeg"),
+            (crate::openapi::Picture = "image/webp"),
             (crate::openapi::UploadedLogo = "application/json"),
         ),
     ),

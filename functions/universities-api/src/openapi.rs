@@ -48,6 +48,7 @@ pub(crate) struct UniversityChanges {
 
 /// A logo that a browser has uploaded.
 #[derive(ToSchema)]
+#[schema(example = json!({ "upload_id": "01900000-0000-7000-8000-000000000001" }))]
 pub(crate) struct UploadedLogo {
     #[schema(format = "uuid")]
     upload_id: String,
@@ -63,9 +64,14 @@ pub(crate) struct WantedUpload {
     size: u64,
 }
 
+/// The bytes of a picture.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct Picture(Vec<u8>);
+
 /// What a logo may be.
 #[derive(ToSchema)]
-enum LogoType {
+pub(crate) enum LogoType {
     #[schema(rename = "image/png")]
     Png,
     #[schema(rename = "image/jpeg")]

@@ -2,6 +2,8 @@
 //! is the same for all of them, in one document.
 //! <https://spec.openapis.org/oas/v3.1.0>
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 /// What stands in `infra/openapi.json`.
@@ -42,46 +44,64 @@ pub fn document() -> String {
     let schemas = components["schemas"].as_object_mut().expect("schemas");
     schemas.insert("Problem".to_owned(), problem());
     schemas.insert("GatewayMessage".to_owned(), gateway_message());
-    close_requests(schemas);
+    let schemas = schemas.clone();
+    let mut sent = BTreeSet::new();
     for path in document["paths"]
         .as_object_mut()
         .expect("paths")
         .values_mut()
     {
         for operation in path.as_object_mut().expect("operations").values_mut() {
-            complete(operation);
+            complete(operation, &schemas);
+            refer(&operation["requestBody"], &schemas, &mut sent);
         }
     }
+    close(&mut document["components"]["schemas"], &sent);
     let mut text = serde_json::to_string_pretty(&document).expect("a description is JSON");
     text.push('\n');
     text
 }
 
-/// Requests with a field that is not known are refused: their shapes are closed.
-fn close_requests(schemas: &mut Map<String, Value>) {
-    const REQUESTS: [&str; 12] = [
-        "NewUniversity",
-        "UniversityChanges",
-        "UploadedLogo",
-        "WantedUpload",
-        "PricedSubscription",
-        "PlannedSubscription",
-        "NewInvoice",
-        "NewItem",
-        "NewReport",
-        "NewAlert",
-        "MetricReport",
-        "ChannelSubscription",
-    ];
-    for name in REQUESTS {
-        if let Some(schema) = schemas.get_mut(name) {
-            schema["additionalProperties"] = false.into();
+/// Adds to `named` the schemas that `value` refers to, and those that they refer to.
+fn refer(value: &Value, schemas: &Map<String, Value>, named: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            if let Some(name) = object.get("$ref").and_then(schema_name)
+                && named.insert(name.to_owned())
+            {
+                refer(&schemas[name], schemas, named);
+            }
+            object.values().for_each(|it| refer(it, schemas, named));
+        }
+        Value::Array(items) => items.iter().for_each(|it| refer(it, schemas, named)),
+        _ => {}
+    }
+}
+
+fn schema_name(to: &Value) -> Option<&str> {
+    to.as_str()?.strip_prefix("#/components/schemas/")
+}
+
+/// Requests with a field that is not known are refused: the shapes of what is sent are closed.
+fn close(schemas: &mut Value, sent: &BTreeSet<String>) {
+    for name in sent {
+        if schemas[name]["properties"].is_object() {
+            schemas[name]["additionalProperties"] = false.into();
         }
     }
 }
 
+/// Whether what is answered has a version, which is then its ETag.
+fn has_version(schema: &Value, schemas: &Map<String, Value>) -> bool {
+    let parts = schema["allOf"].as_array();
+    let named = schema_name(&schema["$ref"]).map(|name| &schemas[name]);
+    schema["properties"]["version"].is_object()
+        || named.is_some_and(|it| has_version(it, schemas))
+        || parts.is_some_and(|parts| parts.iter().any(|it| has_version(it, schemas)))
+}
+
 /// Adds to an operation what follows from what it takes.
-fn complete(operation: &mut Value) {
+fn complete(operation: &mut Value, schemas: &Map<String, Value>) {
     let parameter = |place: &str, name: Option<&str>| {
         let parameters = operation["parameters"].as_array();
         parameters.into_iter().flatten().any(|it| {
@@ -97,10 +117,9 @@ fn complete(operation: &mut Value) {
         .iter()
         .all(|it| it.as_object().is_some_and(Map::is_empty));
     let has_body = !operation["requestBody"].is_null();
-    let writes = has_body || parameter("header", None);
-    let mut statuses = Vec::new();
+    let mut statuses = vec!["500", "503"];
     if !public {
-        statuses.extend(["429", "500", "503"]);
+        statuses.push("429");
     }
     if secured("admin") {
         statuses.extend(["401", "403"]);
@@ -111,8 +130,11 @@ fn complete(operation: &mut Value) {
     if parameter("path", None) {
         statuses.push("404");
     }
+    if has_body {
+        statuses.push("413");
+    }
     if has_body && !secured("stripe") {
-        statuses.extend(["400", "413", "415", "422"]);
+        statuses.extend(["400", "415", "422"]);
     }
     if parameter("query", None) || secured("admin") {
         statuses.extend(["400", "422"]);
@@ -120,8 +142,12 @@ fn complete(operation: &mut Value) {
     if parameter("header", Some("If-Match")) {
         statuses.push("412");
     }
-    let changes = writes || operation["operationId"].as_str().is_some_and(changes_state);
-    if changes && secured("admin") {
+    let scopes = security.iter().filter_map(|it| it["admin"].as_array());
+    let writes = scopes
+        .flatten()
+        .filter_map(Value::as_str)
+        .any(|scope| scope.ends_with(":write"));
+    if writes || parameter("header", Some("Idempotency-Key")) {
         statuses.push("409");
     }
     let responses = operation["responses"].as_object_mut().expect("responses");
@@ -132,36 +158,43 @@ fn complete(operation: &mut Value) {
     }
     for (status, response) in responses.iter_mut() {
         if response.get("$ref").is_none() {
-            tell_headers(response, status, !public && !secured("stripe"));
+            let body = &response["content"]["application/json"]["schema"];
+            let mut named = vec!["X-Correlation-Id"];
+            if !public && !secured("stripe") {
+                named.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining"]);
+            }
+            if has_version(body, schemas) {
+                named.push("ETag");
+            }
+            // What a portal raises is read by admins, and so it is not told where.
+            if matches!(status.as_str(), "201" | "202") && secured("admin") {
+                named.push("Location");
+            }
+            tell_headers(response, &named);
         }
     }
     if public {
         operation["security"] = json!([]);
     }
+    let parameters = operation
+        .get_mut("parameters")
+        .and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        drop_null(&mut parameter["schema"]);
+    }
 }
 
-/// Operations that change something and take neither a body nor a header.
-fn changes_state(operation: &str) -> bool {
-    [
-        "restore",
-        "void",
-        "cancel",
-        "acknowledge",
-        "remove",
-        "delete",
-    ]
-    .iter()
-    .any(|verb| operation.starts_with(verb))
+/// A parameter may be left out, but no text of a header or a query is null.
+fn drop_null(schema: &mut Value) {
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = &kinds[..] {
+            schema["type"] = kind.clone();
+        }
+    }
 }
 
-fn tell_headers(response: &mut Value, status: &str, is_counted: bool) {
-    let mut named = vec!["X-Correlation-Id"];
-    if is_counted {
-        named.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining"]);
-    }
-    if matches!(status, "201" | "202") {
-        named.push("Location");
-    }
+fn tell_headers(response: &mut Value, named: &[&str]) {
     for name in named {
         response["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
     }
@@ -198,7 +231,13 @@ fn headers() -> Value {
         "X-RateLimit-Limit": number("Requests that the sender may make in a minute."),
         "X-RateLimit-Remaining": number("How many of them are left."),
         "Retry-After": number("Seconds after which it may be tried again."),
-        "Location": text("Where what was made can be read."),
+        "Location": text("Where it can be read."),
+        "ETag": {
+            "description": "The version; what If-Match takes.",
+            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+            "example": "\"2\"",
+        },
+        "WWW-Authenticate": text("How to say who asks."),
     })
 }
 
@@ -228,9 +267,19 @@ fn refusals() -> Value {
         "500": refused("This is our fault.", true),
         "503": refused("Something that it needs is busy; it may be tried again.", true),
     });
-    for status in ["429", "503"] {
-        refusals[status]["headers"] =
-            json!({ "Retry-After": { "$ref": "#/components/headers/Retry-After" } });
+    for (status, refusal) in refusals.as_object_mut().expect("refusals") {
+        // Whoever is refused before being counted, or by the gateway, is told less.
+        let mut named = vec![
+            "X-Correlation-Id",
+            "X-RateLimit-Limit",
+            "X-RateLimit-Remaining",
+        ];
+        match status.as_str() {
+            "401" | "403" => named.push("WWW-Authenticate"),
+            "429" | "503" => named.push("Retry-After"),
+            _ => {}
+        }
+        tell_headers(refusal, &named);
     }
     refusals
 }

@@ -44,6 +44,52 @@ fn every_reference_leads_somewhere() {
     walk(&document, &document);
 }
 
+#[test]
+fn an_answer_with_a_version_tells_it_as_its_etag() {
+    let document = described();
+    let etag = |path: &str, method: &str, status: &str| {
+        let answer = &document["paths"][path][method]["responses"][status];
+        assert!(
+            answer.is_object(),
+            "{method} {path} is not answered {status}"
+        );
+        answer["headers"]["ETag"].is_object()
+    };
+    let university = "/api/admin/universities/{university_id}";
+    assert!(etag("/api/admin/universities", "post", "201"));
+    assert!(etag(university, "patch", "200"));
+    assert!(etag(&format!("{university}/subscriptions"), "post", "201"));
+    assert!(etag("/api/admin/alerts", "post", "201"));
+    assert!(!etag("/api/admin/universities", "get", "200"));
+    assert!(!etag("/api/admin/reports", "post", "202"));
+}
+
+#[test]
+fn what_is_sent_has_no_fields_but_those_described() {
+    let document = described();
+    let closed = |name: &str| {
+        let schema = &document["components"]["schemas"][name];
+        assert!(schema.is_object(), "{name} is not described");
+        schema["additionalProperties"] == false
+    };
+    // One that is sent itself, one of two that may be, and one in a list of what is sent.
+    assert!(closed("NewUniversity"));
+    assert!(closed("PricedSubscription"));
+    assert!(closed("NewItem"));
+    assert!(!closed("University"));
+}
+
+#[test]
+fn what_is_not_there_is_left_out() {
+    for operations in described()["paths"].as_object().expect("paths").values() {
+        for operation in operations.as_object().expect("operations").values() {
+            for (name, value) in operation.as_object().expect("an operation") {
+                assert!(!value.is_null(), "{name} of {}", operation["operationId"]);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_route_is_described_with_its_scope_and_nothing_else_is() {
     let stack = TestStack::start().await;

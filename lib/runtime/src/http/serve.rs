@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -166,7 +166,8 @@ async fn around(mut request: Request, next: Next) -> Response {
             )
             .into_response()
         });
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let problem = response.extensions_mut().remove::<Problem>();
+        if let Some(problem) = problem.or_else(|| unread(&response)) {
             log(&problem);
             response = problem.render(&correlation_id);
         }
@@ -189,6 +190,16 @@ async fn around(mut request: Request, next: Next) -> Response {
     .await
 }
 
+/// What axum refuses before a handler is asked, such as a path that is no text, it refuses in plain
+/// text; no handler of ours does.
+fn unread(response: &Response) -> Option<Problem> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?;
+    let is_plain = kind.to_str().is_ok_and(|it| it.starts_with("text/plain"));
+    let status = response.status();
+    (status.is_client_error() && is_plain)
+        .then(|| Problem::new(status, "The request cannot be read."))
+}
+
 /// Logs what went wrong, once: an error where it is ours, a warning where it is a dependency's.
 fn log(problem: &Problem) {
     let Some(cause) = problem.cause() else { return };
@@ -208,6 +219,7 @@ fn log(problem: &Problem) {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::extract::Path;
     use axum::routing::get;
     use bitflow_fault::{Class, Fault};
     use http_body_util::BodyExt;
@@ -237,6 +249,7 @@ mod tests {
                 get(async || Err::<(), _>(Problem::from(Inside(Class::Broken)))),
             )
             .route("/panic", get(async || -> () { panic!("as told") }))
+            .route("/named/{name}", get(async |_: Path<String>| {}))
             .route("/slow", get(std::future::pending::<()>));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = with_conventions(routes).oneshot(request).await.unwrap();
@@ -276,6 +289,12 @@ mod tests {
         )
         .await;
         check("/panic", 500, json!({ "status": 500 })).await;
+        check(
+            "/named/%FF",
+            400,
+            json!({ "detail": "The request cannot be read." }),
+        )
+        .await;
         check(
             "/nowhere",
             404,
