@@ -13,11 +13,13 @@ use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::sqs::{self, Message};
 use bitflow_store::inbox::{Delivery, Inbox};
+use bitflow_store::notifications::Notifications;
 use bitflow_store::universities::Universities;
 
 /// What the function is configured by.
 pub const VARIABLES: &[Variable] = &[
     config::UNIVERSITIES_TABLE,
+    config::NOTIFICATIONS_TABLE,
     config::INBOX_TABLE,
     config::SENDGRID_API_KEY,
     config::SENDGRID_API_BASE,
@@ -48,6 +50,7 @@ impl Cx {
         let mailroom = Mailroom {
             inbox: Inbox::new(&dynamo, config.text(config::INBOX_TABLE), "email-listener"),
             universities: Universities::new(&dynamo, config.text(config::UNIVERSITIES_TABLE)),
+            notifications: Notifications::new(&dynamo, config.text(config::NOTIFICATIONS_TABLE)),
             sendgrid,
         };
         Self { mailroom }

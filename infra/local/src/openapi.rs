@@ -12,6 +12,7 @@ pub fn document() -> String {
     for described in [
         bitflow_billing_api::openapi::openapi(),
         bitflow_alerts_api::openapi::openapi(),
+        bitflow_notifications_api::openapi::openapi(),
         bitflow_broadcasting_auth::openapi::openapi(),
         bitflow_stripe_webhook::openapi::openapi(),
         bitflow_university_sync::openapi::openapi(),

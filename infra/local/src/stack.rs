@@ -662,12 +662,15 @@ pub fn admin(scopes: &[&str]) -> Grant {
 pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::Settings {
     let issuer_url = format!("{}/_issuer", info.api_url);
     let pusher_url = format!("http://{}:{}", info.pusher.host, info.pusher.port);
+    let portal_url = format!("{}/{{domain}}", info.portal_url);
     let parameters = [
         ("JwtIssuer", issuer_url.as_str()),
         ("JwtAudience", AUDIENCE),
         ("StripeApiBase", &info.stripe_url),
         ("SendGridApiBase", &info.mailbox_url),
         ("PusherApiBase", &pusher_url),
+        ("PortalUrlTemplate", &portal_url),
+        ("PortalAllowedNetworks", "127.0.0.0/8"),
     ];
     let secrets = [
         ("bitflow/stripe", "secret", STRIPE_SECRET),

@@ -122,7 +122,7 @@ async fn the_owners_browser_hears_of_an_alert() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let origin = format!("http://{address}");
-    let stack = TestStack::start_for(&origin).await;
+    let stack = TestStack::start_with_parameter("AllowedOrigins", &origin).await;
     let packages = tokio::task::spawn_blocking(move || packages(&npm));
     let packages = packages.await.expect("installed");
     let mut tells = frontend(page(&stack), &packages, listener);

@@ -69,6 +69,8 @@ uuid_ids! {
     PaymentId,
     /// An alert.
     AlertId,
+    /// A maintenance notification.
+    NotificationId,
     /// A logo of a university.
     LogoId,
     /// A file that a browser uploads.

@@ -9,6 +9,7 @@ pub mod contact;
 pub mod decision;
 pub mod id;
 pub mod money;
+pub mod notification;
 pub mod secret;
 pub mod university;
 pub mod version;

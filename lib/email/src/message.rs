@@ -10,6 +10,7 @@ mod storage_warning;
 mod subscription_cancelled;
 mod subscription_expiring;
 mod subscription_past_due;
+mod system_downtime;
 mod templates;
 mod welcome;
 
@@ -23,6 +24,7 @@ pub use storage_warning::StorageWarning;
 pub use subscription_cancelled::{End, SubscriptionCancelled};
 pub use subscription_expiring::{Expiring, SubscriptionExpiring};
 pub use subscription_past_due::SubscriptionPastDue;
+pub use system_downtime::SystemDowntime;
 pub use welcome::Welcome;
 
 /// Any e-mail we send.
@@ -50,6 +52,8 @@ pub enum Message {
     SubscriptionExpiring(SubscriptionExpiring),
     /// The storage is nearly full.
     StorageWarning(StorageWarning),
+    /// The system will be down.
+    SystemDowntime(SystemDowntime),
 }
 
 /// An e-mail as it is sent.
@@ -81,6 +85,7 @@ impl Message {
             Self::SubscriptionPastDue(mail) => mail.render(university),
             Self::SubscriptionExpiring(mail) => mail.render(university),
             Self::StorageWarning(mail) => mail.render(university),
+            Self::SystemDowntime(mail) => mail.render(university),
         }
     }
 }

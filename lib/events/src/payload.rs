@@ -3,8 +3,9 @@
 use bitflow_domain::alert::{AlertMessage, AlertType, Severity};
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::contact::{DomainName, EmailAddress};
-use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, SubscriptionId};
+use bitflow_domain::id::{AlertId, InvoiceId, NotificationId, PaymentId, SubscriptionId};
 use bitflow_domain::money::Money;
+use bitflow_domain::notification::{Notice, NoticeTitle};
 use bitflow_domain::university::usage::UsagePercentage;
 use bitflow_domain::university::{StorageQuota, UniversityField, UniversityName};
 use jiff::Timestamp;
@@ -101,6 +102,14 @@ payloads! {
     AlertCreated = 1,
     /// Somebody has seen an alert.
     AlertAcknowledged = 1,
+    /// All universities are to be told of maintenance.
+    MaintenanceScheduled = 1,
+    /// Maintenance is taken back.
+    MaintenanceCancelled = 1,
+    /// One university is to be told of maintenance.
+    MaintenanceAnnounced = 1,
+    /// A portal could not be told of something.
+    PortalUnreachable = 1,
 }
 
 /// A university was onboarded (contract section 2.1).
@@ -392,9 +401,55 @@ pub struct AlertAcknowledged {
     pub acknowledged_by: String,
 }
 
+/// All universities are to be told of maintenance (contract section 3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceScheduled {
+    /// The notification.
+    pub notification_id: NotificationId,
+    /// What is told.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
+/// Maintenance is taken back: whoever was not told yet is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceCancelled {
+    /// The notification.
+    pub notification_id: NotificationId,
+    /// What had been told.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
+/// One university is to be told of maintenance, by mail and at its portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceAnnounced {
+    /// The notification.
+    pub notification_id: NotificationId,
+    /// What is told.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
+/// A portal could not be told of something, and is not tried any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortalUnreachable {
+    /// The notification.
+    pub notification_id: NotificationId,
+    /// Its title.
+    pub title: NoticeTitle,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the portal answered last, if anything: an HTTP status.
+    pub last_status: Option<u16>,
+    /// Why it failed, for people.
+    pub reason: String,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use bitflow_domain::money::Currency;
+    use bitflow_domain::notification::NoticeMessage;
     use uuid::Uuid;
 
     use super::*;
@@ -457,6 +512,36 @@ pub(crate) mod tests {
                 alert_id,
                 kind,
                 acknowledged_by: "auth0|7".to_owned(),
+            }),
+        ]
+    }
+
+    fn of_notifications(at: Timestamp) -> Vec<Payload> {
+        let notification_id = NotificationId::from_uuid(Uuid::from_u128(5));
+        let notice = Notice {
+            title: NoticeTitle::parse("Scheduled Maintenance").unwrap(),
+            message: NoticeMessage::parse("System will be down for 2 hours").unwrap(),
+            scheduled_at: at,
+        };
+        vec![
+            Payload::from(MaintenanceScheduled {
+                notification_id,
+                notice: notice.clone(),
+            }),
+            Payload::from(MaintenanceCancelled {
+                notification_id,
+                notice: notice.clone(),
+            }),
+            Payload::from(MaintenanceAnnounced {
+                notification_id,
+                notice: notice.clone(),
+            }),
+            Payload::from(PortalUnreachable {
+                notification_id,
+                title: notice.title,
+                attempts: 7,
+                last_status: Some(503),
+                reason: "the portal answered 503 for now".to_owned(),
             }),
         ]
     }
@@ -549,7 +634,7 @@ pub(crate) mod tests {
                 stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
-        let all = [of_universities(at), others, of_alerts()].concat();
+        let all = [of_universities(at), others, of_alerts(), of_notifications(at)].concat();
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
         assert_eq!(kinds, Payload::KINDS, "one of each, in order");
         all

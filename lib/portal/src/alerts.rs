@@ -202,6 +202,15 @@ pub fn alarm_of(event: &Envelope) -> Alarm {
             }
         }
         Payload::SubscriptionStatusChanged(_) => return Alarm::None,
+        Payload::PortalUnreachable(it) => {
+            let (title, reason) = (it.title.as_str(), &it.reason);
+            let tries = match it.attempts {
+                1 => "1 try".to_owned(),
+                tries => format!("{tries} tries"),
+            };
+            let message = format!("The portal was not told of \"{title}\" after {tries}: {reason}");
+            ("portal_unreachable", message)
+        }
         Payload::UniversityCreated(_)
         | Payload::UniversityUpdated(_)
         | Payload::UniversityDeleted(_)
@@ -218,7 +227,10 @@ pub fn alarm_of(event: &Envelope) -> Alarm {
         | Payload::SubscriptionExpiring(_)
         | Payload::StripeCustomerDeleted(_)
         | Payload::AlertCreated(_)
-        | Payload::AlertAcknowledged(_) => return Alarm::NotOfThisListener,
+        | Payload::AlertAcknowledged(_)
+        | Payload::MaintenanceScheduled(_)
+        | Payload::MaintenanceCancelled(_)
+        | Payload::MaintenanceAnnounced(_) => return Alarm::NotOfThisListener,
     };
     Alarm::Is(NewAlert {
         university_id: event.university_id,
@@ -276,6 +288,19 @@ mod tests {
             "PaymentFailed",
             failed,
             "payment_failed: Payment of invoice UU-1 failed, attempt 2",
+        );
+        let unreachable = json!({
+            "notification_id": ID,
+            "title": "Scheduled Maintenance",
+            "attempts": 7,
+            "last_status": null,
+            "reason": "the portal gave no answer",
+        });
+        check(
+            "PortalUnreachable",
+            unreachable,
+            "portal_unreachable: The portal was not told of \"Scheduled Maintenance\" after 7 tries: \
+             the portal gave no answer",
         );
         check("UniversityUpdated", json!({ "changes": [] }), "not ours");
     }

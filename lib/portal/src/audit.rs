@@ -135,6 +135,18 @@ fn sentence(payload: &Payload) -> String {
         Payload::AlertAcknowledged(it) => {
             format!("Alert acknowledged: {}", it.kind.as_str())
         }
+        Payload::MaintenanceScheduled(it) => {
+            format!("Maintenance scheduled: {}", it.notice.title.as_str())
+        }
+        Payload::MaintenanceCancelled(it) => {
+            format!("Maintenance cancelled: {}", it.notice.title.as_str())
+        }
+        Payload::MaintenanceAnnounced(it) => {
+            format!("Maintenance announced: {}", it.notice.title.as_str())
+        }
+        Payload::PortalUnreachable(it) => {
+            format!("Portal not told of {}: {}", it.title.as_str(), it.reason)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::error::PortalError;
@@ -47,6 +48,29 @@ impl Queue {
             .try_collect::<()>()
             .await?;
         Ok(bodies.len())
+    }
+
+    /// Sends one piece of work that nobody receives before `delay` is over: 15 minutes at most, by
+    /// SQS's quota.
+    pub(crate) async fn send_after(
+        &self,
+        work: &impl Serialize,
+        delay: SignedDuration,
+    ) -> Result<(), PortalError> {
+        let body = serde_json::to_string(work).expect("a piece of work is JSON");
+        // Whole seconds, and not too early.
+        let delay = delay + SignedDuration::from_nanos(999_999_999);
+        self.sqs
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .delay_seconds(i32::try_from(delay.as_secs().clamp(0, 900)).unwrap_or(900))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| PortalError::Queue {
+                code: error.code().unwrap_or("no answer").to_owned(),
+            })
     }
 
     /// One call; what SQS did not take is sent again, three times at most.

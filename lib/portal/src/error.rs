@@ -1,6 +1,8 @@
 //! Why a use case did not end well.
 
-use bitflow_domain::id::{AlertId, InvoiceId, PaymentId, ReportId, SubscriptionId, UniversityId};
+use bitflow_domain::id::{
+    AlertId, InvoiceId, NotificationId, PaymentId, ReportId, SubscriptionId, UniversityId,
+};
 use bitflow_domain::version::Version;
 use bitflow_email::sendgrid::EmailError;
 use bitflow_fault::{Class, Fault, Violation};
@@ -130,6 +132,12 @@ pub enum PortalError {
     /// There is no such alert.
     #[error("there is no alert {0}")]
     NoAlert(AlertId),
+    /// There is no such notification.
+    #[error("there is no notification {0}")]
+    NoNotification(NotificationId),
+    /// A notification was not announced to that university.
+    #[error("notification {0} was not announced to university {1}")]
+    NoDelivery(NotificationId, UniversityId),
     /// What is to be pushed was not, or may have been.
     #[error("the event was not pushed")]
     Push(#[source] RealtimeError),
@@ -220,7 +228,9 @@ impl Fault for PortalError {
             | Self::NoPayment(_)
             | Self::NoLogo(_)
             | Self::NoReport(_)
-            | Self::NoAlert(_) => Class::Missing,
+            | Self::NoAlert(_)
+            | Self::NoNotification(_)
+            | Self::NoDelivery(..) => Class::Missing,
             Self::Push(source) => source.class(),
             Self::Bus { .. }
             | Self::Queue { .. }
@@ -256,6 +266,7 @@ impl Fault for PortalError {
             Self::NoSubscription(_) => none_such("subscription"),
             Self::NoInvoice(_) => none_such("invoice"),
             Self::NoAlert(_) => none_such("alert"),
+            Self::NoNotification(_) => none_such("notification"),
             Self::NoReport(_) => none_such("report"),
             Self::NoLogo(_) => Some("The university has no logo.".to_owned()),
             Self::NotNow(why) => Some(why.clone()),

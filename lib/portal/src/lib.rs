@@ -14,6 +14,7 @@ pub mod error;
 mod fresh;
 pub mod listen;
 pub mod mail;
+pub mod maintenance;
 #[cfg(feature = "logos")]
 pub mod picture;
 pub mod portals;

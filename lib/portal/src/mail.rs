@@ -6,12 +6,13 @@ use bitflow_email::format::{Amount, Bytes, Invoice, Link};
 use bitflow_email::message::{
     End, Expiring, InvoiceGenerated, InvoiceVoided, Message, PaymentActionRequired, PaymentFailed,
     PaymentReceived, PaymentReminder, StorageWarning, SubscriptionCancelled, SubscriptionExpiring,
-    SubscriptionPastDue, Welcome,
+    SubscriptionPastDue, SystemDowntime, Welcome,
 };
 use bitflow_email::sendgrid::{Email, Mailbox, SendGrid};
 use bitflow_events::envelope::Envelope;
 use bitflow_events::payload::{self, Payload, SubscriptionStatusChanged};
 use bitflow_store::inbox::{Claim, Delivery, Inbox};
+use bitflow_store::notifications::Notifications;
 use bitflow_store::universities::Universities;
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,6 +29,8 @@ pub struct Mailroom {
     pub inbox: Inbox,
     /// Whom they are about.
     pub universities: Universities,
+    /// What of it was taken back.
+    pub notifications: Notifications,
     /// Who delivers.
     pub sendgrid: SendGrid,
 }
@@ -65,6 +68,9 @@ impl Mailroom {
                 return Ok(Mailed::NotOfThisListener);
             }
         };
+        if self.is_taken_back(&event.payload).await? {
+            return Ok(Mailed::None);
+        }
         let message_id = event.event_id.to_string();
         match self
             .inbox
@@ -102,6 +108,16 @@ impl Mailroom {
             .await
             .map_err(PortalError::MailNotNoted)?;
         Ok(Mailed::Sent)
+    }
+
+    /// Whether what an event tells is not to be told any more.
+    async fn is_taken_back(&self, payload: &Payload) -> Result<bool, PortalError> {
+        let Payload::MaintenanceAnnounced(announced) = payload else {
+            return Ok(false);
+        };
+        let found = self.notifications.get(announced.notification_id).await;
+        let found = found.map_err(load("mail maintenance"))?;
+        Ok(found.is_some_and(|notification| notification.cancelled.is_some()))
     }
 }
 
@@ -190,6 +206,11 @@ fn mail_of(event: &Envelope) -> Mail {
                 ends_at: it.ends_at,
             }))
         }
+        Payload::MaintenanceAnnounced(it) => Some(Message::SystemDowntime(SystemDowntime {
+            title: it.notice.title.as_str().to_owned(),
+            message: it.notice.message.as_str().to_owned(),
+            scheduled_at: it.notice.scheduled_at,
+        })),
         // Whoever changed it knows; that subscriptions ended is told by their own events.
         Payload::UniversityUpdated(_)
         | Payload::UniversityDeleted(_)
@@ -200,7 +221,10 @@ fn mail_of(event: &Envelope) -> Mail {
         | Payload::InvoiceMarkedUncollectible(_)
         | Payload::StripeCustomerDeleted(_)
         | Payload::AlertCreated(_)
-        | Payload::AlertAcknowledged(_) => return Mail::NotOfThisListener,
+        | Payload::AlertAcknowledged(_)
+        | Payload::MaintenanceScheduled(_)
+        | Payload::MaintenanceCancelled(_)
+        | Payload::PortalUnreachable(_) => return Mail::NotOfThisListener,
     };
     message.into()
 }

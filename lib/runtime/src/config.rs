@@ -1,6 +1,8 @@
 //! Configuration: environment variables, declared once in [`ALL`], read once at start.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -9,7 +11,7 @@ use std::time::Duration;
 use url::Url;
 
 /// An environment variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
@@ -22,7 +24,7 @@ pub struct Variable {
 }
 
 /// What a value must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// Any text but none.
     Text,
@@ -38,6 +40,23 @@ pub enum Kind {
     Days,
     /// A whole number from 1.
     Count,
+    /// What a type of the function's own can be read from; says what is wrong with it. See
+    /// [`Variable::of`].
+    Parsed(fn(&str) -> Result<(), String>),
+}
+
+impl Variable {
+    /// The variable as one that a `T` is read from, by [`Config::parsed`].
+    #[must_use]
+    pub const fn of<T: FromStr<Err: Display>>(self) -> Self {
+        Self {
+            kind: Kind::Parsed(|value| match value.parse::<T>() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }),
+            ..self
+        }
+    }
 }
 
 macro_rules! variables {
@@ -67,6 +86,8 @@ variables! {
     PAYMENTS_TABLE: Text, "Name of the table of payments.";
     ALERTS_TABLE: Text, "Name of the table of alerts.";
     ALERT_FOLDS_TABLE: Text, "Name of the table of which alert of a kind was raised last.";
+    NOTIFICATIONS_TABLE: Text, "Name of the table of maintenance notifications.";
+    DELIVERIES_TABLE: Text, "Name of the table of what became of a notification at each portal.";
     ACTIVITIES_TABLE: Text, "Name of the table of the audit trail.";
     OUTBOX_TABLE: Text, "Name of the table of events on their way to the bus.";
     INBOX_TABLE: Text, "Name of the table of messages that were handled.";
@@ -79,6 +100,9 @@ variables! {
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
     REPORT_QUEUE_URL: Text, "URL of the queue of reports to be written.";
     STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
+    PORTAL_DELIVERY_QUEUE_URL: Text, "URL of the queue of portals to be told of a notification.";
+    PORTAL_URL_TEMPLATE: Text = "https://{domain}:8000", "Where a university's portal is: a URL with `{domain}` in its host or path.";
+    PORTAL_ALLOWED_NETWORKS: Text = "none", "Special addresses that portals may have all the same, such as `127.0.0.0/8,::1`; `none` on the public internet.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
     SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";
     EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";
@@ -110,7 +134,7 @@ pub struct ConfigError {
     /// Names that must be set and are not (or are empty).
     pub missing: Vec<&'static str>,
     /// Names with a value of the wrong kind, and what it must be.
-    pub invalid: Vec<(&'static str, &'static str)>,
+    pub invalid: Vec<(&'static str, String)>,
 }
 
 impl Config {
@@ -183,6 +207,14 @@ impl Config {
         count.expect("checked when it was read")
     }
 
+    /// The value of a variable [`of`](Variable::of) `T`.
+    pub fn parsed<T: FromStr<Err: Display>>(&self, variable: Variable) -> T {
+        match self.text(variable).parse() {
+            Ok(value) => value,
+            Err(error) => panic!("{} is not checked when it is read: {error}", variable.name),
+        }
+    }
+
     /// What every AWS SDK client is made from.
     pub fn aws(&self) -> &SdkConfig {
         &self.aws
@@ -210,7 +242,7 @@ impl ConfigError {
             ));
         }
         for (name, must) in &self.invalid {
-            parts.push(format!("{name} must be {must}"));
+            parts.push(format!("{name} {must}"));
         }
         parts.join("; ")
     }
@@ -246,8 +278,9 @@ fn read(
 
 impl Kind {
     /// What the value must be, where it is not.
-    fn must(self, value: &str) -> Option<&'static str> {
+    fn must(self, value: &str) -> Option<String> {
         let (right, must) = match self {
+            Self::Parsed(check) => return check(value).err(),
             Self::Text | Self::Secret => (true, "text"),
             Self::Url => (
                 Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
@@ -267,13 +300,27 @@ impl Kind {
                 "whole numbers of days from 1 to 3650, separated by commas",
             ),
         };
-        (!right).then_some(must)
+        (!right).then(|| format!("must be {must}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A type of a function's own.
+    struct Quiet;
+
+    impl FromStr for Quiet {
+        type Err = &'static str;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            match text {
+                "none" => Ok(Self),
+                _ => Err("must be none"),
+            }
+        }
+    }
 
     fn check(set: &[(&str, &str)], expect: &str) {
         let variables = [
@@ -282,6 +329,7 @@ mod tests {
             STRIPE_API_BASE,
             SENDGRID_SANDBOX,
             PAYMENT_REMINDER_DAYS,
+            PORTAL_ALLOWED_NETWORKS.of::<Quiet>(),
         ];
         let lookup = |name: &str| {
             set.iter()
@@ -307,15 +355,17 @@ mod tests {
                 ("STRIPE_API_BASE", "ftp://x"),
                 ("SENDGRID_SANDBOX", "yes"),
                 ("PAYMENT_REMINDER_DAYS", "1,0"),
+                ("PORTAL_ALLOWED_NETWORKS", "all"),
             ],
             "missing environment variables: OUTBOX_TABLE, STRIPE_SECRET; \
              STRIPE_API_BASE must be an absolute http or https URL; \
              SENDGRID_SANDBOX must be true or false; \
-             PAYMENT_REMINDER_DAYS must be whole numbers of days from 1 to 3650, separated by commas",
+             PAYMENT_REMINDER_DAYS must be whole numbers of days from 1 to 3650, separated by commas; \
+             PORTAL_ALLOWED_NETWORKS must be none",
         );
         check(
             &[("OUTBOX_TABLE", "o"), ("STRIPE_SECRET", "sk")],
-            r#"{"OUTBOX_TABLE": "o", "PAYMENT_REMINDER_DAYS": "1,7,14,30", "SENDGRID_SANDBOX": "false", "STRIPE_API_BASE": "https://api.stripe.com", "STRIPE_SECRET": "sk"}"#,
+            r#"{"OUTBOX_TABLE": "o", "PAYMENT_REMINDER_DAYS": "1,7,14,30", "PORTAL_ALLOWED_NETWORKS": "none", "SENDGRID_SANDBOX": "false", "STRIPE_API_BASE": "https://api.stripe.com", "STRIPE_SECRET": "sk"}"#,
         );
     }
 

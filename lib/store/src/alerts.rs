@@ -19,9 +19,6 @@ use crate::transaction::{Guard, Transaction};
 /// What a lost race names.
 const ENTITY: &str = "alert";
 
-/// How often one page is read on for alerts that are wanted.
-const MOST_READS: usize = 10;
-
 /// The table.
 #[derive(Debug, Clone)]
 pub struct Alerts {
@@ -62,29 +59,9 @@ impl Alerts {
         page: &PageRequest,
     ) -> Result<Page<Alert>, ListError> {
         let university = filter.university_id.map(|id| id.to_string());
-        let mut listed = Page {
-            data: Vec::new(),
-            next_cursor: page.cursor.clone(),
-        };
-        for _ in 0..MOST_READS {
-            let left = usize::from(page.limit) - listed.data.len();
-            let read = self
-                .table
-                .page::<Record>(
-                    select(filter, university.as_deref()),
-                    i32::try_from(left).unwrap_or(i32::MAX),
-                    listed.next_cursor.as_deref(),
-                )
-                .await?;
-            listed
-                .data
-                .extend(read.data.into_iter().map(Record::into_entity));
-            listed.next_cursor = read.next_cursor;
-            if listed.next_cursor.is_none() || listed.data.len() >= page.limit.into() {
-                break;
-            }
-        }
-        Ok(listed)
+        let select = || select(filter, university.as_deref());
+        let rows = self.table.filled::<Record>(select, page).await?;
+        Ok(rows.map(Record::into_entity))
     }
 
     /// Adds an alert that must be new.

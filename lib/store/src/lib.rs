@@ -8,6 +8,7 @@
 pub mod activities;
 pub mod alert_folds;
 pub mod alerts;
+pub mod deliveries;
 pub mod domains;
 pub mod error;
 #[cfg(feature = "files")]
@@ -17,6 +18,7 @@ pub mod inbox;
 pub mod invoices;
 mod item;
 pub mod job_runs;
+pub mod notifications;
 pub mod outbox;
 pub mod page;
 pub mod payments;

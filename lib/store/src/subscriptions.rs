@@ -73,18 +73,10 @@ impl Subscriptions {
         page: &PageRequest,
     ) -> Result<Page<Subscription>, ListError> {
         let partition = university_id.to_string();
-        let select = Select {
-            index: None,
-            key: CursorKey {
-                partition: ("university_id", &partition),
-                others: &["subscription_id"],
-            },
-            between: None,
-            prefix: None,
-            only_where: Vec::new(),
-            backwards: false,
-            only: None,
-        };
+        let select = Select::of_table(CursorKey {
+            partition: ("university_id", &partition),
+            others: &["subscription_id"],
+        });
         let rows = self
             .table
             .page::<Record>(select, page.limit.into(), page.cursor.as_deref())
@@ -100,7 +92,7 @@ impl Subscriptions {
         cursor: Option<&str>,
     ) -> Result<Page<SubscriptionKey>, ListError> {
         let select = Select {
-            only: Some("university_id, subscription_id"),
+            only: &["university_id", "subscription_id"],
             ..by_status(status)
         };
         self.table.page(select, i32::from(limit), cursor).await

@@ -6,7 +6,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
 use crate::item::{from_item, s};
-use crate::page::{CursorKey, ListError, Page};
+use crate::page::{CursorKey, ListError, Page, PageRequest};
+
+/// How often one page is read on for rows that are wanted.
+const MOST_READS: usize = 10;
 
 /// One table, by the name it was deployed under.
 #[derive(Debug, Clone)]
@@ -31,8 +34,8 @@ pub(crate) struct Select<'a> {
     pub(crate) only_where: Vec<(&'static str, &'a str)>,
     /// Last first.
     pub(crate) backwards: bool,
-    /// Only these attributes; all by default.
-    pub(crate) only: Option<&'static str>,
+    /// Only these attributes; where none is named, all.
+    pub(crate) only: &'static [&'static str],
 }
 
 impl<'a> Select<'a> {
@@ -40,12 +43,20 @@ impl<'a> Select<'a> {
     pub(crate) fn of(index: &'static str, key: CursorKey<'a>) -> Self {
         Self {
             index: Some(index),
+            ..Self::of_table(key)
+        }
+    }
+
+    /// All rows of a partition of the table itself, likewise.
+    pub(crate) fn of_table(key: CursorKey<'a>) -> Self {
+        Self {
+            index: None,
             key,
             between: None,
             prefix: None,
             only_where: Vec::new(),
             backwards: false,
-            only: None,
+            only: &[],
         }
     }
 }
@@ -102,6 +113,31 @@ impl Table {
         first.map(|item| from_item(self.kind, item)).transpose()
     }
 
+    /// A page of those rows that are wanted, read on for where others lie between. Where few of very
+    /// many are wanted, it may hold fewer than it could and still not be the last.
+    pub(crate) async fn filled<'a, R: DeserializeOwned>(
+        &self,
+        select: impl Fn() -> Select<'a>,
+        wanted: &PageRequest,
+    ) -> Result<Page<R>, ListError> {
+        let mut filled = Page {
+            data: Vec::new(),
+            next_cursor: wanted.cursor.clone(),
+        };
+        for _ in 0..MOST_READS {
+            let left = usize::from(wanted.limit) - filled.data.len();
+            let left = i32::try_from(left).unwrap_or(i32::MAX);
+            let cursor = filled.next_cursor.as_deref();
+            let read = self.page::<R>(select(), left, cursor).await?;
+            filled.data.extend(read.data);
+            filled.next_cursor = read.next_cursor;
+            if filled.next_cursor.is_none() || filled.data.len() >= wanted.limit.into() {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
     /// Up to `limit` rows after `cursor`; of the table itself as of now (a consistent read).
     pub(crate) async fn page<R: DeserializeOwned>(
         &self,
@@ -135,7 +171,6 @@ impl Table {
             .expression_attribute_names("#partition", partition)
             .expression_attribute_values(":partition", s(value))
             .scan_index_forward(!select.backwards)
-            .set_projection_expression(select.only.map(str::to_owned))
             .limit(limit)
             .set_exclusive_start_key(start);
         query = match (&select.between, select.prefix) {
@@ -150,6 +185,15 @@ impl Table {
                 .expression_attribute_values(":from", s(from))
                 .expression_attribute_values(":to", s(to)),
         };
+        let mut projection = Vec::new();
+        for (at, attribute) in select.only.iter().enumerate() {
+            let name = format!("#shown{at}");
+            query = query.expression_attribute_names(&name, *attribute);
+            projection.push(name);
+        }
+        if !projection.is_empty() {
+            query = query.projection_expression(projection.join(", "));
+        }
         let mut conditions = Vec::new();
         for (at, (attribute, value)) in select.only_where.iter().enumerate() {
             let (name, wanted) = (format!("#only{at}"), format!(":only{at}"));

@@ -125,6 +125,26 @@ impl Transaction {
         self.push(put, Guard::Version(entity));
     }
 
+    /// Adds a row that replaces the one that has all of `expected`.
+    pub(crate) fn replace_where(
+        &mut self,
+        table: &str,
+        item: Item,
+        expected: &[(&str, AttributeValue)],
+        entity: &'static str,
+    ) {
+        let mut put = Put::builder().table_name(table).set_item(Some(item));
+        let mut conditions = Vec::new();
+        for (at, (attribute, value)) in expected.iter().enumerate() {
+            conditions.push(format!("#expected{at} = :expected{at}"));
+            put = put
+                .expression_attribute_names(format!("#expected{at}"), *attribute)
+                .expression_attribute_values(format!(":expected{at}"), value.clone());
+        }
+        let put = put.condition_expression(conditions.join(" AND "));
+        self.push(put, Guard::Version(entity));
+    }
+
     /// Adds a row that must not exist yet, or replaces the one that has `expected`.
     pub(crate) fn put(
         &mut self,

@@ -78,7 +78,7 @@ impl Universities {
             others: &["university_id", "name_key"],
         };
         let select = Select {
-            only: Some("university_id"),
+            only: &["university_id"],
             ..Select::of("by_status", key)
         };
         let rows = self

@@ -88,7 +88,7 @@ pub fn start(
             match trigger {
                 Trigger::Sqs(source) => {
                     let filter = filter(&source.filters)?;
-                    tasks.extend(sqs::start(name, source, filter, feeds, &paused));
+                    tasks.push(sqs::start(name, source, filter, feeds, &paused));
                 }
                 Trigger::Stream(source) => {
                     let filter = filter(&source.filters)?;

@@ -33,7 +33,12 @@ impl Held {
 
     /// Lets the request go on.
     pub fn release(&self) {
-        self.released.add_permits(1);
+        self.release_all(1);
+    }
+
+    /// Lets that many requests go on.
+    pub fn release_all(&self, requests: usize) {
+        self.released.add_permits(requests);
     }
 
     /// The simulator's end: says that the request is there, and waits.

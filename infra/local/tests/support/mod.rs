@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bitflow_domain::billing::invoice::Invoice;
 use bitflow_domain::billing::payment::Payment;
@@ -61,12 +62,12 @@ impl TestStack {
         Self::start_with(Settings::passing(functions)).await
     }
 
-    /// For a frontend of another origin than the template's by default.
-    pub(crate) async fn start_for(origin: &str) -> Self {
+    /// With another value of a parameter of the template.
+    pub(crate) async fn start_with_parameter(name: &str, value: &str) -> Self {
         let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
         let mut settings = Settings::passing(functions).without_limits();
-        let origins = ("AllowedOrigins".to_owned(), origin.to_owned());
-        settings.parameters.extend([origins]);
+        let parameter = (name.to_owned(), value.to_owned());
+        settings.parameters.extend([parameter]);
         Self::start_with(settings).await
     }
 
@@ -83,6 +84,17 @@ impl TestStack {
         if let Err(pending) = self.stack.settle().await {
             self.print_logs();
             panic!("the stack did not settle: {pending:#?}");
+        }
+    }
+
+    /// Waits until something is so, looking again after every change of the stack; for half a
+    /// minute at most.
+    pub(crate) async fn until(&self, is_so: impl AsyncFn() -> bool) {
+        let mut changes = self.changes();
+        let patience = Duration::from_secs(30);
+        while !is_so().await {
+            let changed = tokio::time::timeout(patience, changes.changed()).await;
+            changed.expect("it comes to be so").expect("the stack runs");
         }
     }
 

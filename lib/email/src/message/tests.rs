@@ -69,6 +69,14 @@ fn reminder(reminded_at: &str) -> PaymentReminder {
     }
 }
 
+fn downtime() -> SystemDowntime {
+    SystemDowntime {
+        title: "Scheduled Maintenance".to_owned(),
+        message: "System will be down for 2 hours.\nSave your work before.\n\nWe are sorry for the trouble.".to_owned(),
+        scheduled_at: time("2025-11-15T02:00:00Z"),
+    }
+}
+
 #[test]
 fn welcomes() {
     check("welcome", Message::Welcome(welcome()));
@@ -195,6 +203,7 @@ fn warnings() {
         quota: Bytes(500_000_000_000),
     };
     check("storage_warning", Message::StorageWarning(mail));
+    check("system_downtime", Message::SystemDowntime(downtime()));
 }
 
 #[test]
@@ -218,6 +227,21 @@ fn names_are_escaped_in_html_only() {
     // Macros hand what they are given on as it is: nothing is escaped twice.
     assert!(mail.html.contains("&#60;u&#62;cash"), "{}", mail.html);
     assert!(mail.html.contains("&#60;b&#62;A&#38;M"), "{}", mail.html);
+}
+
+#[test]
+fn what_an_admin_wrote_is_escaped_too() {
+    let mail = SystemDowntime {
+        title: "<b>Now</b>".to_owned(),
+        message: "<script>1</script>".to_owned(),
+        ..downtime()
+    };
+    let mail = Message::SystemDowntime(mail).render("Uppsala");
+    for tag in ["<b>", "<script>"] {
+        assert!(!mail.html.contains(tag), "{}", mail.html);
+        assert!(mail.text.contains(tag), "{}", mail.text);
+    }
+    assert!(mail.html.contains("&#60;script&#62;1"), "{}", mail.html);
 }
 
 #[test]

@@ -7,35 +7,36 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Feeds, Filter, Verdict, verdict};
 use crate::aws::sqs::queue::Message;
 use crate::aws::sqs::system_attributes;
 use crate::template::model::SqsSource;
 
-/// Pollers of one queue where the template sets no `MaximumConcurrency`.
-const POLLERS: u32 = 2;
+/// Invocations of one mapping at a time where the template sets no `MaximumConcurrency`; with
+/// one, how many there are before another waits a moment for more messages.
+const AT_FIRST: usize = 2;
 
-/// Starts the pollers of one mapping. Each holds one batch at a time, so that there are never more
-/// invocations than `MaximumConcurrency`.
+/// How long that moment is: a few messages then share an invocation, and those of a slow one do not
+/// hold up the rest.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// Starts the poller of one mapping.
 pub(super) fn start(
     function: &str,
     source: &SqsSource,
     filter: Filter,
     feeds: &Feeds,
     paused: &watch::Sender<BTreeSet<String>>,
-) -> Vec<JoinHandle<()>> {
+) -> JoinHandle<()> {
     let poller = Arc::new(Poller {
         function: function.to_owned(),
         source: source.clone(),
         filter,
         feeds: feeds.clone(),
     });
-    let pollers = source.maximum_concurrency.unwrap_or(POLLERS).min(POLLERS);
-    (0..pollers)
-        .map(|_| tokio::spawn(poller.clone().run(paused.subscribe())))
-        .collect()
+    tokio::spawn(poller.run(paused.subscribe()))
 }
 
 struct Poller {
@@ -46,9 +47,21 @@ struct Poller {
 }
 
 impl Poller {
+    /// Receives a batch at a time, and has up to `MaximumConcurrency` of them handled at once.
     async fn run(self: Arc<Self>, mut paused: watch::Receiver<BTreeSet<String>>) {
         let queue = &self.source.queue;
+        let most = self.source.maximum_concurrency.map_or(AT_FIRST, |most| {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        });
+        let mut running = JoinSet::new();
         loop {
+            while running.try_join_next().is_some() {}
+            if running.len() >= most {
+                running.join_next().await;
+            } else if running.len() >= AT_FIRST {
+                // Either way, there is room for another.
+                let _ = tokio::time::timeout(MOMENT, running.join_next()).await;
+            }
             let goes = |paused: &BTreeSet<String>| !paused.contains(&self.function);
             if paused.wait_for(goes).await.is_err() {
                 return;
@@ -65,22 +78,24 @@ impl Poller {
             };
             match received {
                 Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => {
-                    let handles: Vec<_> = messages
-                        .iter()
-                        .filter_map(|message| message.receipt_handle.clone())
-                        .collect();
-                    self.handle(messages).await;
-                    for handle in handles {
-                        // What was deleted is not there any more.
-                        let _ = self.feeds.sqs.let_go(queue, &handle);
-                    }
-                }
+                Ok(messages) => drop(running.spawn(self.clone().take(messages))),
                 Err(error) => {
                     tracing::error!(queue, %error, "a queue cannot be polled");
                     return;
                 }
             }
+        }
+    }
+
+    async fn take(self: Arc<Self>, messages: Vec<Message>) {
+        let handles: Vec<_> = messages
+            .iter()
+            .filter_map(|message| message.receipt_handle.clone())
+            .collect();
+        self.handle(messages).await;
+        for handle in handles {
+            // What was deleted is not there any more.
+            let _ = self.feeds.sqs.let_go(&self.source.queue, &handle);
         }
     }
 

@@ -1,24 +1,31 @@
-//! A sample university portal: takes signed notifications (contract section 3.2), and sends signed
-//! calls to the admin's API (sections 3.1 and 4.1).
+//! The universities' portals, all on one port: `/<domain>/api/notifications` takes signed
+//! notifications (contract section 3.2). They send signed calls to the admin's API as well (sections
+//! 3.1 and 4.1).
+//!
+//! A portal that knows its secret checks signatures; one that was never told it takes what comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{self, Request};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bitflow_university::{HEADER, sign, verify};
+use futures_util::stream;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::hold::Held;
 use crate::progress::Progress;
 
 /// The portal; a cheap handle.
@@ -28,7 +35,7 @@ pub struct PortalSim {
 }
 
 struct Inner {
-    state: Mutex<Held>,
+    state: Mutex<State>,
     api_url: String,
     http: reqwest::Client,
     progress: Progress,
@@ -37,10 +44,28 @@ struct Inner {
 }
 
 #[derive(Default)]
-struct Held {
+struct State {
+    /// What portals sign with that have no secret of their own here.
     secret: Option<SecretString>,
+    secrets: BTreeMap<String, SecretString>,
     requests: Vec<Received>,
-    failures: Vec<u16>,
+    failures: Vec<Failure>,
+    down: BTreeSet<String>,
+    held: BTreeMap<String, Held>,
+}
+
+/// An answer that a notification gets instead of its own.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failure {
+    /// HTTP status; 0 for no answer at all.
+    pub status: u16,
+    /// How many requests.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Only those to the portal of this domain.
+    pub domain: Option<String>,
+    /// `Retry-After`, seconds.
+    pub retry_after: Option<u32>,
 }
 
 /// A request that was received.
@@ -48,6 +73,8 @@ struct Held {
 pub struct Received {
     /// `POST` and so on.
     pub method: String,
+    /// Whose portal it was for.
+    pub domain: String,
     /// The path.
     pub path: String,
     /// Names in lower case.
@@ -56,7 +83,7 @@ pub struct Received {
     pub body: Value,
     /// Whether the signature was right; nothing while no secret is set.
     pub verified: Option<bool>,
-    /// What was answered.
+    /// What was answered; 0 for nothing.
     pub status: u16,
     /// When.
     pub received_at: Timestamp,
@@ -85,10 +112,11 @@ impl PortalSim {
             .route("/", get(page))
             .route(
                 "/_sim/requests",
-                get(async |State(sim): State<Self>| Json(sim.requests())),
+                get(async |extract::State(sim): extract::State<Self>| Json(sim.requests())),
             )
             .route("/_sim/secret", post(set_secret))
             .route("/_sim/fail_next", post(fail_next))
+            .route("/_sim/down", post(set_down))
             .route("/_sim/send", post(send))
             .fallback(receive)
             .with_state(this.clone());
@@ -108,12 +136,41 @@ impl PortalSim {
 
     /// What it was sent, oldest first.
     pub fn requests(&self) -> Vec<Received> {
-        self.held().requests.clone()
+        self.state().requests.clone()
     }
 
-    /// Signs and verifies with this secret from now on.
+    /// Portals without a secret of their own sign and verify with this one from now on.
     pub fn set_secret(&self, secret: SecretString) {
-        self.held().secret = Some(secret);
+        self.state().secret = Some(secret);
+    }
+
+    /// The portal of `domain` verifies with this secret from now on.
+    pub fn set_secret_of(&self, domain: &str, secret: SecretString) {
+        self.state().secrets.insert(domain.to_owned(), secret);
+    }
+
+    /// The next notifications are answered so.
+    pub fn fail_next(&self, failure: Failure) {
+        self.state().failures.push(failure);
+    }
+
+    /// The portal of `domain` answers nothing, until it is up again.
+    pub fn set_down(&self, domain: &str, down: bool) {
+        let mut state = self.state();
+        if down {
+            state.down.insert(domain.to_owned());
+        } else {
+            state.down.remove(domain);
+        }
+    }
+
+    /// The next notification of each of these portals is held before it is taken. Who gives up on
+    /// it has told that portal nothing.
+    pub fn hold_next(&self, domains: impl IntoIterator<Item = String>) -> Held {
+        let held = Held::new();
+        let each = domains.into_iter().map(|domain| (domain, held.clone()));
+        self.state().held.extend(each);
+        held
     }
 
     /// Stops answering.
@@ -123,75 +180,126 @@ impl PortalSim {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.inner.state.lock().expect("no holder panics")
     }
 }
 
-async fn receive(State(sim): State<PortalSim>, request: Request) -> Response {
+async fn receive(extract::State(sim): extract::State<PortalSim>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1024 * 1024)
         .await
         .unwrap_or_default();
-    let verified = sim.held().secret.clone().map(|secret| {
-        let header = parts
-            .headers
-            .get(HEADER)
-            .and_then(|value| value.to_str().ok());
-        verify(&[&secret], header.unwrap_or_default(), &body, real_now()).is_ok()
-    });
-    let failure = {
-        let mut held = sim.held();
-        (!held.failures.is_empty()).then(|| held.failures.remove(0))
+    let path = parts.uri.path().trim_start_matches('/');
+    let (domain, path) = path.split_once('/').unwrap_or((path, ""));
+    let held = sim.state().held.remove(domain);
+    if let Some(held) = held {
+        held.wait().await;
+    }
+    let header = parts
+        .headers
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok());
+    let known = parts.method == "POST" && path == "api/notifications";
+    let (verified, failure) = {
+        let mut state = sim.state();
+        let secret = state.secrets.get(domain).or(state.secret.as_ref());
+        let signed = |secret| verify(&[secret], header.unwrap_or_default(), &body, real_now());
+        let verified = secret.map(|secret| signed(secret).is_ok());
+        (verified, state.failure_of(domain))
     };
-    let known = parts.method == "POST" && parts.uri.path() == "/api/notifications";
-    let status = match (failure, verified, known) {
-        (Some(status), ..) => {
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-        (None, Some(false), true) => StatusCode::UNAUTHORIZED,
-        (None, _, true) => StatusCode::CREATED,
-        (None, _, false) => StatusCode::NOT_FOUND,
+    let status = match (&failure, verified, known) {
+        (Some(failure), ..) => failure.status,
+        (None, Some(false), true) => 401,
+        (None, _, true) => 201,
+        (None, _, false) => 404,
     };
-    let received = Received {
+    sim.state().requests.push(Received {
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        domain: domain.to_owned(),
+        path: format!("/{path}"),
         headers: texts(&parts.headers),
         body: as_json(&body),
         verified,
-        status: status.as_u16(),
+        status,
         received_at: real_now(),
-    };
-    sim.held().requests.push(received);
+    });
     sim.inner.progress.touch();
-    (status, Json(json!({ "status": status.canonical_reason() }))).into_response()
+    if status == 0 {
+        // Broken off before its head is sent.
+        let broken = stream::once(async { Err::<Bytes, _>(io::Error::other("no answer")) });
+        return Response::new(Body::from_stream(broken));
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let wait = failure.and_then(|failure| failure.retry_after);
+    let headers = wait.map(|wait| [(RETRY_AFTER, wait.to_string())]);
+    let body = Json(json!({ "status": status.canonical_reason() }));
+    match headers {
+        Some(headers) => (status, headers, body).into_response(),
+        None => (status, body).into_response(),
+    }
+}
+
+impl State {
+    /// What the portal of `domain` answers instead of its own, this time.
+    fn failure_of(&mut self, domain: &str) -> Option<Failure> {
+        if self.down.contains(domain) {
+            return Some(Failure {
+                status: 0,
+                count: 1,
+                domain: None,
+                retry_after: None,
+            });
+        }
+        let meant = |failure: &Failure| failure.domain.as_deref().is_none_or(|it| it == domain);
+        let at = self.failures.iter().position(meant)?;
+        let failure = &mut self.failures[at];
+        failure.count = failure.count.saturating_sub(1);
+        let answer = failure.clone();
+        if answer.count == 0 {
+            self.failures.remove(at);
+        }
+        Some(answer)
+    }
 }
 
 #[derive(Deserialize)]
 struct Secret {
     secret: String,
+    domain: Option<String>,
 }
 
-async fn set_secret(State(sim): State<PortalSim>, Json(body): Json<Secret>) -> StatusCode {
-    sim.set_secret(body.secret.into());
+async fn set_secret(
+    extract::State(sim): extract::State<PortalSim>,
+    Json(body): Json<Secret>,
+) -> StatusCode {
+    match body.domain {
+        Some(domain) => sim.set_secret_of(&domain, body.secret.into()),
+        None => sim.set_secret(body.secret.into()),
+    }
+    StatusCode::NO_CONTENT
+}
+
+fn one() -> u32 {
+    1
+}
+
+async fn fail_next(
+    extract::State(sim): extract::State<PortalSim>,
+    Json(failure): Json<Failure>,
+) -> StatusCode {
+    sim.fail_next(failure);
     StatusCode::NO_CONTENT
 }
 
 #[derive(Deserialize)]
-struct FailNext {
-    status: u16,
-    #[serde(default = "one")]
-    count: usize,
+struct Down {
+    domain: String,
+    down: bool,
 }
 
-fn one() -> usize {
-    1
-}
-
-async fn fail_next(State(sim): State<PortalSim>, Json(body): Json<FailNext>) -> StatusCode {
-    sim.held()
-        .failures
-        .extend(std::iter::repeat_n(body.status, body.count));
+async fn set_down(extract::State(sim): extract::State<PortalSim>, Json(body): Json<Down>) -> StatusCode {
+    sim.set_down(&body.domain, body.down);
     StatusCode::NO_CONTENT
 }
 
@@ -202,8 +310,8 @@ struct Send {
 }
 
 /// Has the portal send a signed call to the admin's API; answers what it was answered.
-async fn send(State(sim): State<PortalSim>, Json(call): Json<Send>) -> Response {
-    let Some(secret) = sim.held().secret.clone() else {
+async fn send(extract::State(sim): extract::State<PortalSim>, Json(call): Json<Send>) -> Response {
+    let Some(secret) = sim.state().secret.clone() else {
         return (
             StatusCode::CONFLICT,
             "set a secret first: POST /_sim/secret",
@@ -231,7 +339,7 @@ async fn send(State(sim): State<PortalSim>, Json(call): Json<Send>) -> Response 
     }
 }
 
-async fn page(State(sim): State<PortalSim>) -> Html<String> {
+async fn page(extract::State(sim): extract::State<PortalSim>) -> Html<String> {
     let mut rows = String::new();
     for it in sim.requests().iter().rev() {
         let verified = match it.verified {
@@ -241,8 +349,9 @@ async fn page(State(sim): State<PortalSim>) -> Html<String> {
         };
         let _ = write!(
             rows,
-            "<tr><td>{}<td>{} {}<td>{}<td>{verified}<td><code>{}</code>",
+            "<tr><td>{}<td>{}<td>{} {}<td>{}<td>{verified}<td><code>{}</code>",
             it.received_at,
+            escaped(&it.domain),
             it.method,
             escaped(&it.path),
             it.status,

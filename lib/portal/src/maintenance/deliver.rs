@@ -1,0 +1,289 @@
+//! One try to tell one portal.
+
+use aws_sdk_dynamodb::Client;
+use bitflow_domain::id::{NotificationId, UniversityId};
+use bitflow_domain::notification::{Delivery, DeliveryState, Notification, Tried};
+use bitflow_domain::university::{University, UniversityStatus};
+use bitflow_domain::version::Version;
+use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId, Envelope};
+use bitflow_events::payload::{self, Payload};
+use bitflow_fault::Fault;
+use bitflow_store::deliveries::{Deliveries, DueDelivery};
+use bitflow_store::notifications::Notifications;
+use bitflow_store::outbox::Outbox;
+use bitflow_store::transaction::{CommitError, Transaction};
+use bitflow_store::universities::Universities;
+use bitflow_university::notify::{self, Maintenance, Portals};
+use bitflow_university::outbound;
+use futures_util::future::try_join;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::announce::CANCELLED;
+use super::known;
+use crate::enqueue::Queue;
+use crate::error::{PortalError, commit, load};
+use crate::fresh;
+use crate::listen::{self, ListenError};
+
+/// The longest that SQS delays a message; what waits longer is found by [`super::due`].
+const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(15);
+
+const OPERATION: &str = "deliver notification";
+
+/// The message for one try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TryDue {
+    /// Of what.
+    pub notification_id: NotificationId,
+    /// Whose portal.
+    pub university_id: UniversityId,
+    /// How many tries were made before: a message for a try that was made is old.
+    pub attempts: u32,
+    /// The request that began it all.
+    pub correlation_id: CorrelationId,
+}
+
+impl TryDue {
+    /// Reads a message's body: one of these, or the event that announces, which is the first.
+    pub fn from_json(body: &str) -> Result<Self, ListenError> {
+        if let Ok(due) = serde_json::from_str(body) {
+            return Ok(due);
+        }
+        let event = listen::decode(body)?;
+        let university_id = listen::university(&event)?;
+        match event.payload {
+            Payload::MaintenanceAnnounced(announced) => Ok(Self {
+                notification_id: announced.notification_id,
+                university_id,
+                attempts: 0,
+                correlation_id: event.correlation_id,
+            }),
+            other => Err(ListenError::Unexpected { kind: other.kind() }),
+        }
+    }
+}
+
+impl From<DueDelivery> for TryDue {
+    fn from(due: DueDelivery) -> Self {
+        Self {
+            notification_id: due.notification_id,
+            university_id: due.university_id,
+            attempts: due.attempts,
+            correlation_id: CorrelationId::new(due.correlation_id),
+        }
+    }
+}
+
+/// Tells portals.
+#[derive(Debug)]
+pub struct Courier {
+    /// DynamoDB.
+    pub dynamo: Client,
+    /// What is told.
+    pub notifications: Notifications,
+    /// To whom.
+    pub universities: Universities,
+    /// What became of it.
+    pub deliveries: Deliveries,
+    /// Where events leave.
+    pub outbox: Outbox,
+    /// How portals are called.
+    pub portals: Portals,
+    /// Where the next try is asked for, while it is soon.
+    pub queue: Queue,
+}
+
+/// What a message came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The try was made; this is what became of the delivery.
+    Made(Box<Delivery>),
+    /// The delivery is not made any more.
+    Dropped,
+    /// That try was made before, or another is making it.
+    Old,
+}
+
+impl Courier {
+    /// Makes the try that `due` asks for: takes it on, calls the portal, notes what came of it.
+    ///
+    /// Whoever dies after the portal took it and before that is noted leaves a try that is taken for
+    /// dead: the next one tells that portal again, under the same `Idempotency-Key`. It is the one
+    /// place where a portal may be told twice.
+    pub async fn deliver(
+        &self,
+        due: &TryDue,
+        clock: impl Fn() -> Timestamp,
+    ) -> Result<Outcome, PortalError> {
+        let key = (due.notification_id, due.university_id);
+        let stored = self.deliveries.get(key.0, key.1).await;
+        let stored = stored.map_err(load(OPERATION))?;
+        let stored = stored.ok_or(PortalError::NoDelivery(key.0, key.1))?;
+        let Some(begun) = stored.begun(due.attempts, clock()) else {
+            return Ok(Outcome::Old);
+        };
+        let (notification, university) = try_join(
+            known(&self.notifications, OPERATION, due.notification_id),
+            self.university(due.university_id),
+        )
+        .await?;
+        if let Some(why) = reason_to_drop(&notification, &university) {
+            let dropped = stored.dropped(why, clock());
+            let noted = self.note(&dropped, stored.attempts, None).await?;
+            return Ok(if noted { Outcome::Dropped } else { Outcome::Old });
+        }
+        if !self.note(&begun, stored.attempts, None).await? {
+            return Ok(Outcome::Old);
+        }
+        let tried = self.tell(due, &notification, &university, clock()).await;
+        let mut after = begun.after(tried, rand::random(), clock());
+        if after.state == DeliveryState::Pending {
+            let now = known(&self.notifications, OPERATION, due.notification_id).await?;
+            if let Some(why) = reason_to_drop(&now, &university) {
+                after = after.dropped(why, clock());
+            }
+        }
+        let unreachable = (after.state == DeliveryState::Failed)
+            .then(|| unreachable(&after, &notification, due, clock()));
+        if !self.note(&after, begun.attempts, unreachable.as_ref()).await? {
+            return Ok(Outcome::Old);
+        }
+        self.ask_again(due, &after, clock()).await;
+        Ok(Outcome::Made(Box::new(after)))
+    }
+
+    async fn university(&self, id: UniversityId) -> Result<University, PortalError> {
+        let found = self.universities.get(id).await.map_err(load(OPERATION))?;
+        found.ok_or(PortalError::NoUniversity(id))
+    }
+
+    async fn tell(
+        &self,
+        due: &TryDue,
+        notification: &Notification,
+        university: &University,
+        now: Timestamp,
+    ) -> Tried {
+        let id = format!("{}.{}", due.notification_id, due.university_id);
+        let delivery = notify::Delivery {
+            id: &id,
+            domain: university.domain.as_str(),
+            secret: &university.portal_secrets.current,
+            correlation_id: due.correlation_id.as_str(),
+        };
+        let notice = &notification.notice;
+        let maintenance = Maintenance {
+            title: notice.title.as_str().to_owned(),
+            message: notice.message.as_str().to_owned(),
+            scheduled_at: notice.scheduled_at,
+        };
+        match self.portals.notify(&delivery, &maintenance, now).await {
+            Ok(delivered) => Tried::Delivered {
+                status: delivered.status,
+            },
+            Err(error) => tried(&error),
+        }
+    }
+
+    /// Writes the delivery that had that many attempts, with the event that tells of it; whether
+    /// nobody was faster.
+    async fn note(
+        &self,
+        delivery: &Delivery,
+        attempts: u32,
+        event: Option<&Envelope>,
+    ) -> Result<bool, PortalError> {
+        let mut transaction = Transaction::new(&self.dynamo);
+        self.deliveries.replace(&mut transaction, delivery, attempts);
+        if let Some(event) = event {
+            self.outbox.put(&mut transaction, event);
+        }
+        match transaction.commit().await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(commit(OPERATION)(error)),
+        }
+    }
+
+    /// Asks for the next try, where that is soon. Where it is later, or cannot be asked for, it is
+    /// found once it is due.
+    async fn ask_again(&self, due: &TryDue, delivery: &Delivery, now: Timestamp) {
+        let Some(due_at) = delivery.due_at else {
+            return;
+        };
+        let delay = due_at.duration_since(now);
+        if delay > LONGEST_DELAY {
+            return;
+        }
+        let next = TryDue {
+            attempts: delivery.attempts,
+            ..due.clone()
+        };
+        if let Err(error) = self.queue.send_after(&next, delay).await {
+            tracing::warn!(target: "bitflow", %error, "the next try was not asked for; it will be found");
+        }
+    }
+}
+
+/// Why a portal is not to be told any more, if it is not.
+fn reason_to_drop(notification: &Notification, university: &University) -> Option<&'static str> {
+    if notification.cancelled.is_some() {
+        Some(CANCELLED)
+    } else if university.status == UniversityStatus::Deleted {
+        Some("the university was deleted")
+    } else {
+        None
+    }
+}
+
+/// What an error of the call means. Its text names no address of ours, and nothing the portal said.
+fn tried(error: &outbound::PortalError) -> Tried {
+    let status = error.status();
+    let text = match error {
+        outbound::PortalError::Guarded(refusal) => format!("{error}: {refusal}"),
+        _ => error.to_string(),
+    };
+    if error.class().is_transient() {
+        Tried::NotNow {
+            status,
+            error: text,
+            retry_after: error.retry_after(),
+        }
+    } else {
+        Tried::Refused {
+            status,
+            error: text,
+        }
+    }
+}
+
+fn unreachable(
+    delivery: &Delivery,
+    notification: &Notification,
+    due: &TryDue,
+    now: Timestamp,
+) -> Envelope {
+    let unreachable = payload::PortalUnreachable {
+        notification_id: notification.id,
+        title: notification.notice.title.clone(),
+        attempts: delivery.attempts,
+        last_status: delivery.last_status,
+        reason: delivery.last_error.clone().unwrap_or_default(),
+    };
+    let context = Context {
+        actor: Actor {
+            kind: ActorKind::System,
+            id: "portal-delivery-listener".to_owned(),
+        },
+        correlation_id: due.correlation_id.clone(),
+    };
+    Envelope::new(
+        fresh::event_id(now),
+        now,
+        &context,
+        delivery.university_id,
+        (notification.id, Version::FIRST),
+        unreachable.into(),
+    )
+}
