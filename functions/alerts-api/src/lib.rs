@@ -118,7 +118,7 @@ async fn raise(
     let now = clock::now();
     let mut fields = signed.fields;
     let university_id = fields.text("university_id", UniversityId::parse);
-    let kind = fields.text("type", AlertType::parse);
+    let kind = fields.text("type", AlertType::parse_portals);
     let message = fields.text("message", AlertMessage::parse);
     // Whoever names no university is nobody, and is told what to mend.
     let Some(university_id) = university_id else {
