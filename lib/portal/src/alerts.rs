@@ -16,7 +16,8 @@ use bitflow_store::page::{Page, PageRequest};
 use bitflow_store::transaction::{CommitError, Transaction};
 use jiff::Timestamp;
 
-use crate::error::{PortalError, commit, load};
+use crate::contention;
+use crate::error::{PortalError, load};
 use crate::fresh;
 
 /// Raises alerts, and shows them.
@@ -77,8 +78,7 @@ impl Alerting {
                         None => Ok(None),
                     };
                 }
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {
@@ -128,8 +128,7 @@ impl Alerting {
             self.outbox.put(&mut transaction, &event);
             match transaction.commit().await {
                 Ok(()) => return Ok(next),
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {
