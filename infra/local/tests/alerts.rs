@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use support::socket::Client;
-use support::{TestStack, real_now, text};
+use support::{TestStack, real_now, text, time};
 
 const PATH: &str = "/api/admin/alerts";
 const CHANNEL: &str = "private-bitflow-admin";
@@ -166,6 +166,11 @@ async fn repeats_are_one_alert_with_a_count() {
     let stack = TestStack::start().await;
     let portal = Portal::of_new(&stack, "Uppsala").await;
     let (_, first) = portal.raise("storage_exceeded", 9).await;
+    // Repeats are found for as long as they fold, and an hour more.
+    let folds = stack.rows("alert-folds").await;
+    let created_at = time(&text(&first["created_at"])).as_second();
+    let kept_until = folds[0]["expires_at"].as_n().expect("a number");
+    assert_eq!(*kept_until, (created_at + 70 * 60).to_string());
     // At the same moment: whoever loses tries again, here or at the portal.
     let raised = join_all((0..3).map(|ago| portal.raise("storage_exceeded", ago))).await;
     for (status, alert) in &raised {
@@ -267,7 +272,7 @@ async fn storage_and_failed_payments_raise_alerts() {
     stack.finish().await;
 }
 
-/// The row that folds repeats expires after ten minutes; an event may come again for longer.
+/// The row that folds repeats expires in little more than an hour; an event may come again for longer.
 #[tokio::test]
 async fn an_event_that_comes_late_again_raises_nothing() {
     let stack = TestStack::start().await;
