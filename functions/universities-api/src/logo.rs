@@ -21,7 +21,8 @@ use crate::answer::{self, LogoDownloadView, LogoUploadView};
 use crate::universities::expected;
 use crate::{Cx, READ, WRITE, context, id};
 
-/// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded.
+/// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded. Either may be
+/// repeated: the picture that it has already changes nothing.
 #[utoipa::path(
     put,
     path = "/api/admin/universities/{university_id}/logo",
@@ -54,12 +55,14 @@ pub(crate) async fn set(
 ) -> Result<Response, Problem> {
     admin.needs(WRITE)?;
     let university_id = id(&university_id)?;
-    let (bytes, upload) = if uploaded(&request) {
+    // Before the body is looked at: of a university that there is not, no picture is judged.
+    cx.registry.get(university_id).await?;
+    let bytes = if uploaded(&request) {
         let upload = upload_id(request).await?;
-        let taken = cx.registry.take_upload(&cx.files, university_id, upload);
-        (taken.await?, Some(upload))
+        let uploaded = cx.registry.upload(&cx.files, university_id, upload);
+        uploaded.await?
     } else {
-        (content(request).await?, None)
+        content(request).await?
     };
     let picture = Picture::read(bytes).map_err(refused)?;
     let (expected, context) = (expected(if_match), context(admin, requested));
@@ -67,12 +70,7 @@ pub(crate) async fn set(
     let set = cx
         .registry
         .set_logo(&cx.files, university_id, &picture, &expected, when);
-    let university = set.await?;
-    if let Some(upload) = upload {
-        let forget = cx.registry.forget_upload(&cx.files, university_id, upload);
-        forget.await;
-    }
-    Ok(answer::one(&university))
+    Ok(answer::one(&set.await?))
 }
 
 fn uploaded(request: &Request) -> bool {

@@ -210,6 +210,52 @@ async fn two_with_one_etag_are_one_change() {
     world.stack.finish().await;
 }
 
+/// The answer was lost: the same request again, with the ETag that was true then.
+#[tokio::test]
+async fn a_repeat_is_answered_like_the_first() {
+    let world = World::start().await;
+    let (_, created) = world.stack.get(&world.path("")).await;
+    let tag = format!("\"{}\"", created["version"]);
+    let file = picture(ImageFormat::Png, 1);
+    let put = async || {
+        let sent = world.send(Method::PUT, "image/png", file.clone(), Some(&tag));
+        let (status, headers, body) = sent.await;
+        (status, headers["etag"].clone(), body)
+    };
+    let first = put().await;
+    assert_eq!(first.0, StatusCode::OK, "{}", first.2);
+    assert_eq!(put().await, first);
+    let tag = first.1.to_str().expect("text").to_owned();
+    for _ in 0..2 {
+        let removed = world.send(Method::DELETE, "text/plain", Vec::new(), Some(&tag));
+        assert_eq!(removed.await.0, StatusCode::NO_CONTENT);
+    }
+    world.stack.finish().await;
+}
+
+#[tokio::test]
+async fn of_a_university_that_there_is_not_no_picture_is_judged() {
+    let world = World::start().await;
+    let (status, _) = world
+        .stack
+        .call(Method::DELETE, &world.path(""), None)
+        .await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    for (kind, body) in [
+        ("image/png", picture(ImageFormat::Png, 1)),
+        ("image/png", Vec::new()),
+        ("image/png", b"<!doctype html>".to_vec()),
+        ("image/png", vec![0; 3_000_000]),
+        ("application/json", b"{}".to_vec()),
+        ("application/json", b"{".to_vec()),
+    ] {
+        let (status, problem) = world.put(kind, body).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+        assert_eq!(problem["detail"], "There is no such university.");
+    }
+    world.stack.finish().await;
+}
+
 #[tokio::test]
 async fn a_browser_uploads_and_an_admin_takes_it() {
     let world = World::start().await;
@@ -241,9 +287,15 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
     let (status, university) = take().await;
     assert_eq!(status, StatusCode::OK, "{university}");
     assert_eq!(university["logo"]["size"], file.len());
+    // Whoever got no answer asks again, and gets the same one.
+    assert_eq!(take().await, (StatusCode::OK, university));
     let files = world.files().await;
-    assert_eq!(files.len(), 1, "the upload is gone: {files:?}");
-    assert!(files[0].starts_with("universities/"), "{files:?}");
+    let upload_file = format!("uploads/{}/{}", world.id, text(&upload["upload_id"]));
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.contains(&upload_file), "it expires: {files:?}");
+    let events = world.stack.events(world.id).await;
+    let updates = events.iter().filter(|kind| *kind == "UniversityUpdated");
+    assert_eq!(updates.count(), 1);
     for (wrong, field) in [
         (
             json!({ "content_type": "image/gif", "size": 1 }),

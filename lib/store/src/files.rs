@@ -1,7 +1,7 @@
 //! Files: objects of one private S3 bucket.
 //!
-//! What is a university's is below `universities/{id}/`; what browsers upload is below `uploads/`
-//! until it is taken, and expires there (`template.yaml`).
+//! What is a university's is below `universities/{id}/`; what browsers upload is below `uploads/`,
+//! and expires there after a day, taken or not (`template.yaml`).
 
 use std::time::{Duration, SystemTime};
 
