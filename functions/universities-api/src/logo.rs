@@ -10,12 +10,14 @@ use axum::response::{IntoResponse, Response};
 use bitflow_domain::id::{UniversityId, UploadId};
 use bitflow_domain::university::logo::{MAX_LOGO_BYTES, PictureFormat};
 use bitflow_portal::picture::{Picture, PictureError};
+use bitflow_portal::repeats::{self, Creation};
 use bitflow_runtime::clock;
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::etag::IfMatch;
 use bitflow_runtime::http::fields::Fields;
 use bitflow_runtime::http::problem::Problem;
+use bitflow_runtime::http::repeat::IdempotencyKey;
 
 use crate::answer::{self, LogoDownloadView, LogoUploadView};
 use crate::universities::expected;
@@ -162,8 +164,8 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Where a browser may put one. Takes no `Idempotency-Key` into account: each URL is for an upload of
-/// its own, and nothing is there before it is used.
+/// Where a browser may put one. The answer lets whoever has it write, and so it is not stored under its
+/// `Idempotency-Key`: a repeat signs the same upload for the same time again.
 #[utoipa::path(
     post,
     path = "/api/admin/universities/{university_id}/logo/upload-url",
@@ -172,6 +174,7 @@ pub(crate) async fn remove(
     tag = "Logos",
     params(
         ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request; it is answered the same, even once the time to upload is over."),
     ),
     request_body = crate::openapi::WantedUpload,
     responses((status = 200, description = "Where a browser may put it, for 15 minutes.", body = LogoUploadView)),
@@ -179,12 +182,14 @@ pub(crate) async fn remove(
 )]
 pub(crate) async fn upload_url(
     admin: Admin,
+    IdempotencyKey(key): IdempotencyKey,
     State(cx): State<Arc<Cx>>,
     Path(university_id): Path<String>,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
     admin.needs(WRITE)?;
     let university_id = id(&university_id)?;
+    let fingerprint = fields.fingerprint().to_owned();
     let format = fields.text("content_type", PictureFormat::parse);
     let size = fields.count("size", |bytes| {
         let right = (1..=MAX_LOGO_BYTES).contains(&bytes);
@@ -193,9 +198,16 @@ pub(crate) async fn upload_url(
             .ok_or(format!("must be from 1 to {MAX_LOGO_BYTES}"))
     });
     let wanted = fields.finish(|| Some((format?, size?)))?;
+    let path = format!("/api/admin/universities/{university_id}/logo/upload-url");
+    let creation = Creation {
+        scope: &format!("{} {path}", admin.subject),
+        key: key.as_deref(),
+        fingerprint: &fingerprint,
+    };
+    let attempt = repeats::attempt(&cx.keys, creation, clock::now()).await?;
     let upload = cx
         .registry
-        .upload_url(&cx.files, university_id, wanted, clock::now())
+        .upload_url(&cx.files, university_id, wanted, &attempt)
         .await?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(LogoUploadView::of(upload))).into_response())

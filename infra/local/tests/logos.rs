@@ -264,6 +264,9 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
     let path = world.path("/logo/upload-url");
     let (status, upload) = world.stack.post(&path, &asked).await;
     assert_eq!(status, StatusCode::OK, "{upload}");
+    // What was signed, and nothing that the SDK would send of its own.
+    let headers = json!({ "content-length": file.len().to_string(), "content-type": "image/jpeg" });
+    assert_eq!(upload["headers"], headers);
     let url = text(&upload["url"]);
     let put = async |body: Vec<u8>, kind: &str| {
         let request = world.http.put(&url).header("content-type", kind);
@@ -311,6 +314,37 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(problem["errors"][0]["field"], field);
     }
+    world.stack.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_prepared_once_for_each_key() {
+    let world = World::start().await;
+    let file = picture(ImageFormat::Png, 1);
+    let asked = json!({ "content_type": "image/png", "size": file.len() });
+    let path = world.path("/logo/upload-url");
+    let (status, _, first) = world.stack.post_with_key("k1", &path, &asked).await;
+    assert_eq!(status, StatusCode::OK, "{first}");
+    // Another second, in which a URL of its own would be another.
+    let signed_in = real_now().as_second();
+    while real_now().as_second() == signed_in {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let (_, _, again) = world.stack.post_with_key("k1", &path, &asked).await;
+    assert_eq!(again, first);
+    let (_, _, other) = world.stack.post_with_key("k2", &path, &asked).await;
+    assert_ne!(other["upload_id"], first["upload_id"]);
+    let larger = json!({ "content_type": "image/png", "size": file.len() + 1 });
+    let (status, _, problem) = world.stack.post_with_key("k1", &path, &larger).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert_eq!(problem["errors"][0]["field"], "Idempotency-Key");
+    // What was answered twice is good.
+    let put = world.http.put(text(&again["url"]));
+    let put = put.header("content-type", "image/png").body(file).send();
+    assert_eq!(put.await.expect("an answer").status(), StatusCode::OK);
+    let taken = json!({ "upload_id": first["upload_id"] }).to_string();
+    let (status, _) = world.put("application/json", taken.into_bytes()).await;
+    assert_eq!(status, StatusCode::OK);
     world.stack.finish().await;
 }
 

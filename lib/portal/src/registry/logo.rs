@@ -18,6 +18,7 @@ use bitflow_events::envelope::Context;
 use bitflow_events::payload::{UniversityChange, UniversityUpdated};
 use bitflow_fault::{Fault, Violation};
 use bitflow_store::files::{FileKey, Files, SignedUrl};
+use bitflow_store::idempotency::Attempt;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -151,17 +152,18 @@ impl Registry {
         Ok(LogoDownload { logo, url })
     }
 
-    /// Where a browser may put a logo of exactly this kind and size, for [`UPLOADS_LAST`].
+    /// Where a browser may put a logo of exactly this kind and size, for [`UPLOADS_LAST`] from the time
+    /// when `attempt` began. A repeat of it is of the same upload, until the same time.
     pub async fn upload_url(
         &self,
         files: &Files,
         id: UniversityId,
         (format, bytes): (PictureFormat, u64),
-        now: Timestamp,
+        attempt: &Attempt,
     ) -> Result<LogoUpload, PortalError> {
         let operation = "prepare upload";
         active(self.known(operation, id).await?)?;
-        let upload = UploadId::from_uuid(fresh::uuid(now));
+        let (upload, now) = (UploadId::from_uuid(attempt.resource), attempt.started_at);
         let (file, kind) = (FileKey::upload(id, upload), format.media_type());
         let url = files
             .signed_put(&file, (kind, bytes), UPLOADS_LAST, now)
