@@ -92,16 +92,17 @@ async fn upload_id(request: Request) -> Result<UploadId, Problem> {
 async fn content(request: Request) -> Result<Bytes, Problem> {
     let most = usize::try_from(MAX_LOGO_BYTES).unwrap_or(usize::MAX);
     let read = to_bytes(request.into_body(), most).await;
-    read.map_err(|_| refused(PictureError::TooLarge))
+    read.map_err(|_| refused(PictureError::TooHeavy))
 }
 
 fn refused(error: PictureError) -> Problem {
     let status = match error {
-        PictureError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        PictureError::TooHeavy => StatusCode::PAYLOAD_TOO_LARGE,
         PictureError::Unknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        PictureError::Empty | PictureError::Damaged | PictureError::TooWide => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        PictureError::Empty
+        | PictureError::Damaged
+        | PictureError::TooWide
+        | PictureError::TooDeep => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, error.to_string())
 }
