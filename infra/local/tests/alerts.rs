@@ -210,6 +210,31 @@ async fn a_copy_of_a_call_raises_nothing() {
     stack.finish().await;
 }
 
+/// One path, two kinds of callers.
+#[tokio::test]
+async fn who_is_not_known_is_told_how_to_say_so() {
+    let stack = TestStack::start().await;
+    let portal = Portal::of_new(&stack, "Uppsala").await;
+    let http = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", stack.info().api_url);
+    let challenge = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let told = answer.headers()["www-authenticate"].to_str();
+        told.expect("text").to_owned()
+    };
+    let alert = json!({ "type": "a", "university_id": portal.id, "message": "m" });
+    let report = json!({ "university_id": portal.id, "metric": "students", "value": 1 });
+    for (path, body) in [(PATH, alert), ("/api/webhooks/university-sync", report)] {
+        assert_eq!(
+            challenge(http.post(url(path)).json(&body)).await,
+            "X-Signature"
+        );
+    }
+    assert!(challenge(http.get(url(PATH))).await.starts_with("Bearer"));
+    stack.finish().await;
+}
+
 #[tokio::test]
 async fn admins_find_alerts() {
     let stack = TestStack::start().await;

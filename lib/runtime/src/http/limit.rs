@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::admin::Admin;
-use super::problem::Problem;
+use super::problem::{Challenge, Problem};
 use super::serve::Requested;
 use crate::clock;
 use crate::log::chain;
@@ -139,7 +139,7 @@ impl Limiter {
             Err(Class::Unauthenticated) => self.of_stranger(request, now).await?,
             Err(_) => {}
         }
-        Ok(caller?)
+        caller.map_err(|error| Problem::from(error).with_challenge(Challenge::Signature))
     }
 
     /// Counts a call by nobody that is known: by its address.
