@@ -14,6 +14,9 @@ use utoipa::{OpenApi, ToSchema};
     "message": "Storage quota exceeded",
 }))]
 pub(crate) struct NewAlert {
+    /// A type of the portal's own: none of `storage_quota`, `payment_failed`,
+    /// `subscription_past_due`, `subscription_unpaid`, `dead_letter` and `portal_unreachable`, which
+    /// only Bitflow raises.
     #[schema(rename = "type", pattern = "^[a-z][a-z0-9_]{0,63}$")]
     kind: String,
     #[schema(format = "uuid")]

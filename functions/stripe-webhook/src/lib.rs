@@ -120,8 +120,7 @@ async fn receive(
         now,
     ) {
         tracing::warn!(target: "bitflow", %error, body_bytes = body.len(), "a delivery was refused");
-        let sender = ("address", request.source_ip.as_str());
-        cx.limiter.take(&request, sender, now).await?;
+        cx.limiter.of_stranger(&request, now).await?;
         return Ok(invalid_signature());
     }
     let event = match parse(&body, follows) {

@@ -1,10 +1,14 @@
 //! Cron, daily at 02:00 UTC: one message for each university whose files are to be measured
 //! (contract section 6.1, `SyncStorageUsageJob`).
 //!
-//! Promise: every university that is active when the run begins gets its message, whatever dies.
+//! Promise: when the run ends well, every university that was active all the while has its message, at
+//! least one. The list is read page by page, by name, while it changes: one that is created, restored
+//! or renamed meanwhile may be passed over, or sent two, and the next day's run begins anew.
 //!
-//! On a retry: the run goes on after its last whole page; once it is through, another run for the
-//! same day does nothing. A university that is measured twice is measured.
+//! On a retry: the run goes on after its last whole page, and sends the page at which it died again. A
+//! university that is measured twice is measured. Once it is through, another run for the same day
+//! does nothing; a run that fails on after its retries is left as it is, and nobody makes up for it
+//! until the next day's.
 
 use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;

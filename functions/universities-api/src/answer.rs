@@ -147,7 +147,7 @@ impl LogoDownloadView {
     "upload_id": "01900000-0000-7000-8000-000000000001",
     "method": "PUT",
     "url": "https://files.bitflow.example/uploads/logo?X-Amz-Signature=0",
-    "headers": { "content-type": "image/png" },
+    "headers": { "content-length": "20480", "content-type": "image/png" },
     "expires_at": "2026-01-15T09:15:00Z",
 }))]
 pub(crate) struct LogoUploadView {

@@ -10,18 +10,21 @@ use axum::response::{IntoResponse, Response};
 use bitflow_domain::id::{UniversityId, UploadId};
 use bitflow_domain::university::logo::{MAX_LOGO_BYTES, PictureFormat};
 use bitflow_portal::picture::{Picture, PictureError};
+use bitflow_portal::repeats::{self, Creation};
 use bitflow_runtime::clock;
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::etag::IfMatch;
 use bitflow_runtime::http::fields::Fields;
 use bitflow_runtime::http::problem::Problem;
+use bitflow_runtime::http::repeat::IdempotencyKey;
 
 use crate::answer::{self, LogoDownloadView, LogoUploadView};
 use crate::universities::expected;
 use crate::{Cx, READ, WRITE, context, id};
 
-/// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded.
+/// The picture itself, or, as JSON, the `upload_id` of one that a browser has uploaded. Either may be
+/// repeated: the picture that it has already changes nothing.
 #[utoipa::path(
     put,
     path = "/api/admin/universities/{university_id}/logo",
@@ -54,12 +57,14 @@ pub(crate) async fn set(
 ) -> Result<Response, Problem> {
     admin.needs(WRITE)?;
     let university_id = id(&university_id)?;
-    let (bytes, upload) = if uploaded(&request) {
+    // Before the body is looked at: of a university that there is not, no picture is judged.
+    cx.registry.get(university_id).await?;
+    let bytes = if uploaded(&request) {
         let upload = upload_id(request).await?;
-        let taken = cx.registry.take_upload(&cx.files, university_id, upload);
-        (taken.await?, Some(upload))
+        let uploaded = cx.registry.upload(&cx.files, university_id, upload);
+        uploaded.await?
     } else {
-        (content(request).await?, None)
+        content(request).await?
     };
     let picture = Picture::read(bytes).map_err(refused)?;
     let (expected, context) = (expected(if_match), context(admin, requested));
@@ -67,12 +72,7 @@ pub(crate) async fn set(
     let set = cx
         .registry
         .set_logo(&cx.files, university_id, &picture, &expected, when);
-    let university = set.await?;
-    if let Some(upload) = upload {
-        let forget = cx.registry.forget_upload(&cx.files, university_id, upload);
-        forget.await;
-    }
-    Ok(answer::one(&university))
+    Ok(answer::one(&set.await?))
 }
 
 fn uploaded(request: &Request) -> bool {
@@ -92,16 +92,17 @@ async fn upload_id(request: Request) -> Result<UploadId, Problem> {
 async fn content(request: Request) -> Result<Bytes, Problem> {
     let most = usize::try_from(MAX_LOGO_BYTES).unwrap_or(usize::MAX);
     let read = to_bytes(request.into_body(), most).await;
-    read.map_err(|_| refused(PictureError::TooLarge))
+    read.map_err(|_| refused(PictureError::TooHeavy))
 }
 
 fn refused(error: PictureError) -> Problem {
     let status = match error {
-        PictureError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        PictureError::TooHeavy => StatusCode::PAYLOAD_TOO_LARGE,
         PictureError::Unknown => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        PictureError::Empty | PictureError::Damaged | PictureError::TooWide => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        PictureError::Empty
+        | PictureError::Damaged
+        | PictureError::TooWide
+        | PictureError::TooDeep => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, error.to_string())
 }
@@ -164,8 +165,8 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Where a browser may put one. Takes no `Idempotency-Key` into account: each URL is for an upload of
-/// its own, and nothing is there before it is used.
+/// Where a browser may put one. The answer lets whoever has it write, and so it is not stored under its
+/// `Idempotency-Key`: a repeat signs the same upload for the same time again.
 #[utoipa::path(
     post,
     path = "/api/admin/universities/{university_id}/logo/upload-url",
@@ -174,6 +175,7 @@ pub(crate) async fn remove(
     tag = "Logos",
     params(
         ("university_id" = String, Path, format = "uuid", description = "The university's id."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "What makes a repeat the same request; it is answered the same, even once the time to upload is over."),
     ),
     request_body = crate::openapi::WantedUpload,
     responses((status = 200, description = "Where a browser may put it, for 15 minutes.", body = LogoUploadView)),
@@ -181,12 +183,14 @@ pub(crate) async fn remove(
 )]
 pub(crate) async fn upload_url(
     admin: Admin,
+    IdempotencyKey(key): IdempotencyKey,
     State(cx): State<Arc<Cx>>,
     Path(university_id): Path<String>,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
     admin.needs(WRITE)?;
     let university_id = id(&university_id)?;
+    let fingerprint = fields.fingerprint().to_owned();
     let format = fields.text("content_type", PictureFormat::parse);
     let size = fields.count("size", |bytes| {
         let right = (1..=MAX_LOGO_BYTES).contains(&bytes);
@@ -195,9 +199,16 @@ pub(crate) async fn upload_url(
             .ok_or(format!("must be from 1 to {MAX_LOGO_BYTES}"))
     });
     let wanted = fields.finish(|| Some((format?, size?)))?;
+    let path = format!("/api/admin/universities/{university_id}/logo/upload-url");
+    let creation = Creation {
+        scope: &format!("{} {path}", admin.subject),
+        key: key.as_deref(),
+        fingerprint: &fingerprint,
+    };
+    let attempt = repeats::attempt(&cx.keys, creation, clock::now()).await?;
     let upload = cx
         .registry
-        .upload_url(&cx.files, university_id, wanted, clock::now())
+        .upload_url(&cx.files, university_id, wanted, &attempt)
         .await?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(LogoUploadView::of(upload))).into_response())

@@ -87,15 +87,23 @@ pub fn routes() -> Router<Arc<Cx>> {
 async fn receive(
     request: Requested,
     State(cx): State<Arc<Cx>>,
-    signed: SignedFields,
+    signed: Result<SignedFields, Problem>,
 ) -> Result<Response, Problem> {
     let now = clock::now();
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(refused) => {
+            cx.limiter.of_stranger(&request, now).await?;
+            return Err(refused);
+        }
+    };
     let mut fields = signed.fields;
     let university_id = fields.text("university_id", UniversityId::parse);
     let metric = fields.text("metric", Metric::parse);
     let value = fields.count("value", MetricValue::new);
     // Whoever names no university is nobody, and is told what to mend.
     let Some(university_id) = university_id else {
+        cx.limiter.of_stranger(&request, now).await?;
         return fields.finish(|| None);
     };
     let call = (signed.signature.as_str(), signed.body.as_ref());

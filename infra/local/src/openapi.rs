@@ -238,7 +238,7 @@ fn headers() -> Value {
             "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
             "example": "\"2\"",
         },
-        "WWW-Authenticate": text("How to say who asks."),
+        "WWW-Authenticate": text("How to say who asks: `Bearer`, or `X-Signature` where portals call."),
     })
 }
 

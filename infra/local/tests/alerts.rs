@@ -3,6 +3,7 @@
 
 mod support;
 
+use bitflow_domain::alert::OurAlert;
 use bitflow_domain::id::UniversityId;
 use bitflow_local::aws::sqs::queue::NewMessage;
 use bitflow_university::sign;
@@ -12,7 +13,7 @@ use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use support::socket::Client;
-use support::{TestStack, real_now, text};
+use support::{TestStack, real_now, text, time};
 
 const PATH: &str = "/api/admin/alerts";
 const CHANNEL: &str = "private-bitflow-admin";
@@ -60,6 +61,41 @@ async fn owner(stack: &TestStack, channel: &str) -> Client {
         "{subscribed}"
     );
     client
+}
+
+/// Tells the alert-listener of an event, the same one each time.
+async fn happens(stack: &TestStack, university: UniversityId, kind: &str, data: &Value) {
+    let event = json!({
+        "event_id": "01KDVDNC00000000000000SMP2",
+        "type": kind,
+        "version": 1,
+        "occurred_at": "2026-01-01T00:00:00Z",
+        "aggregate_id": university,
+        "university_id": university,
+        "aggregate_version": 1,
+        "actor": { "kind": "system", "id": "test" },
+        "correlation_id": "request-1",
+        "data": data,
+    });
+    let message = NewMessage {
+        body: event.to_string(),
+        ..Default::default()
+    };
+    stack.sqs.send(&stack.name("alert"), message).expect("sent");
+    stack.settle().await;
+}
+
+/// An alert of medium severity.
+async fn past_due(stack: &TestStack, university: UniversityId) {
+    let change = json!({
+        "subscription_id": university,
+        "stripe_subscription_id": null,
+        "from": "active",
+        "to": "past_due",
+        "cancel_at_period_end": false,
+        "current_period_end": "2026-02-01T00:00:00Z",
+    });
+    happens(stack, university, "SubscriptionStatusChanged", &change).await;
 }
 
 async fn listed(stack: &TestStack, query: &str) -> Vec<Value> {
@@ -111,10 +147,30 @@ async fn what_a_portal_raises_is_pushed_to_the_owner() {
 }
 
 #[tokio::test]
+async fn what_we_raise_no_portal_does() {
+    let stack = TestStack::start().await;
+    let portal = Portal::of_new(&stack, "Uppsala").await;
+    for ours in OurAlert::ALL {
+        let (status, problem) = portal.raise(ours.as_str(), 0).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        let errors = problem["errors"].as_array().expect("errors");
+        assert_eq!(errors.len(), 1, "{problem}");
+        assert_eq!(errors[0]["field"], "type");
+    }
+    assert_eq!(listed(&stack, "").await, Vec::<Value>::new());
+    stack.finish().await;
+}
+
+#[tokio::test]
 async fn repeats_are_one_alert_with_a_count() {
     let stack = TestStack::start().await;
     let portal = Portal::of_new(&stack, "Uppsala").await;
     let (_, first) = portal.raise("storage_exceeded", 9).await;
+    // Repeats are found for as long as they fold, and an hour more.
+    let folds = stack.rows("alert-folds").await;
+    let created_at = time(&text(&first["created_at"])).as_second();
+    let kept_until = folds[0]["expires_at"].as_n().expect("a number");
+    assert_eq!(*kept_until, (created_at + 70 * 60).to_string());
     // At the same moment: whoever loses tries again, here or at the portal.
     let raised = join_all((0..3).map(|ago| portal.raise("storage_exceeded", ago))).await;
     for (status, alert) in &raised {
@@ -154,6 +210,31 @@ async fn a_copy_of_a_call_raises_nothing() {
     stack.finish().await;
 }
 
+/// One path, two kinds of callers.
+#[tokio::test]
+async fn who_is_not_known_is_told_how_to_say_so() {
+    let stack = TestStack::start().await;
+    let portal = Portal::of_new(&stack, "Uppsala").await;
+    let http = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", stack.info().api_url);
+    let challenge = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let told = answer.headers()["www-authenticate"].to_str();
+        told.expect("text").to_owned()
+    };
+    let alert = json!({ "type": "a", "university_id": portal.id, "message": "m" });
+    let report = json!({ "university_id": portal.id, "metric": "students", "value": 1 });
+    for (path, body) in [(PATH, alert), ("/api/webhooks/university-sync", report)] {
+        assert_eq!(
+            challenge(http.post(url(path)).json(&body)).await,
+            "X-Signature"
+        );
+    }
+    assert!(challenge(http.get(url(PATH))).await.starts_with("Bearer"));
+    stack.finish().await;
+}
+
 #[tokio::test]
 async fn admins_find_alerts() {
     let stack = TestStack::start().await;
@@ -161,9 +242,10 @@ async fn admins_find_alerts() {
         Portal::of_new(&stack, "Uppsala").await,
         Portal::of_new(&stack, "Lund").await,
     );
-    for kind in ["one", "two", "subscription_past_due"] {
+    for kind in ["one", "two"] {
         a.raise(kind, 0).await;
     }
+    past_due(&stack, a.id).await;
     b.raise("one", 0).await;
     let kinds = async |query: &str| {
         let alerts = listed(&stack, query).await;
@@ -215,30 +297,14 @@ async fn storage_and_failed_payments_raise_alerts() {
     stack.finish().await;
 }
 
-/// The row that folds repeats expires after ten minutes; an event may come again for longer.
+/// The row that folds repeats expires in little more than an hour; an event may come again for longer.
 #[tokio::test]
 async fn an_event_that_comes_late_again_raises_nothing() {
     let stack = TestStack::start().await;
     let (university, _) = stack.onboarded("Uppsala").await;
-    let event = json!({
-        "event_id": "01KDVDNC00000000000000SMP2",
-        "type": "StorageQuotaExceeded",
-        "version": 1,
-        "occurred_at": "2026-01-01T00:00:00Z",
-        "aggregate_id": university,
-        "university_id": university,
-        "aggregate_version": 1,
-        "actor": { "kind": "system", "id": "test" },
-        "correlation_id": "request-1",
-        "data": { "usage_percentage": 91.5, "storage_used": 915, "storage_quota": 1000 },
-    });
+    let data = json!({ "usage_percentage": 91.5, "storage_used": 915, "storage_quota": 1000 });
     for _ in 0..2 {
-        let message = NewMessage {
-            body: event.to_string(),
-            ..Default::default()
-        };
-        stack.sqs.send(&stack.name("alert"), message).expect("sent");
-        stack.settle().await;
+        happens(&stack, university, "StorageQuotaExceeded", &data).await;
         for row in stack.rows("alert-folds").await {
             let delete = stack.dynamo().delete_item();
             let delete = delete.table_name(stack.name("alert-folds"));

@@ -210,6 +210,52 @@ async fn two_with_one_etag_are_one_change() {
     world.stack.finish().await;
 }
 
+/// The answer was lost: the same request again, with the ETag that was true then.
+#[tokio::test]
+async fn a_repeat_is_answered_like_the_first() {
+    let world = World::start().await;
+    let (_, created) = world.stack.get(&world.path("")).await;
+    let tag = format!("\"{}\"", created["version"]);
+    let file = picture(ImageFormat::Png, 1);
+    let put = async || {
+        let sent = world.send(Method::PUT, "image/png", file.clone(), Some(&tag));
+        let (status, headers, body) = sent.await;
+        (status, headers["etag"].clone(), body)
+    };
+    let first = put().await;
+    assert_eq!(first.0, StatusCode::OK, "{}", first.2);
+    assert_eq!(put().await, first);
+    let tag = first.1.to_str().expect("text").to_owned();
+    for _ in 0..2 {
+        let removed = world.send(Method::DELETE, "text/plain", Vec::new(), Some(&tag));
+        assert_eq!(removed.await.0, StatusCode::NO_CONTENT);
+    }
+    world.stack.finish().await;
+}
+
+#[tokio::test]
+async fn of_a_university_that_there_is_not_no_picture_is_judged() {
+    let world = World::start().await;
+    let (status, _) = world
+        .stack
+        .call(Method::DELETE, &world.path(""), None)
+        .await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    for (kind, body) in [
+        ("image/png", picture(ImageFormat::Png, 1)),
+        ("image/png", Vec::new()),
+        ("image/png", b"<!doctype html>".to_vec()),
+        ("image/png", vec![0; 3_000_000]),
+        ("application/json", b"{}".to_vec()),
+        ("application/json", b"{".to_vec()),
+    ] {
+        let (status, problem) = world.put(kind, body).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+        assert_eq!(problem["detail"], "There is no such university.");
+    }
+    world.stack.finish().await;
+}
+
 #[tokio::test]
 async fn a_browser_uploads_and_an_admin_takes_it() {
     let world = World::start().await;
@@ -218,6 +264,9 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
     let path = world.path("/logo/upload-url");
     let (status, upload) = world.stack.post(&path, &asked).await;
     assert_eq!(status, StatusCode::OK, "{upload}");
+    // What was signed, and nothing that the SDK would send of its own.
+    let headers = json!({ "content-length": file.len().to_string(), "content-type": "image/jpeg" });
+    assert_eq!(upload["headers"], headers);
     let url = text(&upload["url"]);
     let put = async |body: Vec<u8>, kind: &str| {
         let request = world.http.put(&url).header("content-type", kind);
@@ -241,9 +290,15 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
     let (status, university) = take().await;
     assert_eq!(status, StatusCode::OK, "{university}");
     assert_eq!(university["logo"]["size"], file.len());
+    // Whoever got no answer asks again, and gets the same one.
+    assert_eq!(take().await, (StatusCode::OK, university));
     let files = world.files().await;
-    assert_eq!(files.len(), 1, "the upload is gone: {files:?}");
-    assert!(files[0].starts_with("universities/"), "{files:?}");
+    let upload_file = format!("uploads/{}/{}", world.id, text(&upload["upload_id"]));
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.contains(&upload_file), "it expires: {files:?}");
+    let events = world.stack.events(world.id).await;
+    let updates = events.iter().filter(|kind| *kind == "UniversityUpdated");
+    assert_eq!(updates.count(), 1);
     for (wrong, field) in [
         (
             json!({ "content_type": "image/gif", "size": 1 }),
@@ -259,6 +314,37 @@ async fn a_browser_uploads_and_an_admin_takes_it() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(problem["errors"][0]["field"], field);
     }
+    world.stack.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_prepared_once_for_each_key() {
+    let world = World::start().await;
+    let file = picture(ImageFormat::Png, 1);
+    let asked = json!({ "content_type": "image/png", "size": file.len() });
+    let path = world.path("/logo/upload-url");
+    let (status, _, first) = world.stack.post_with_key("k1", &path, &asked).await;
+    assert_eq!(status, StatusCode::OK, "{first}");
+    // Another second, in which a URL of its own would be another.
+    let signed_in = real_now().as_second();
+    while real_now().as_second() == signed_in {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let (_, _, again) = world.stack.post_with_key("k1", &path, &asked).await;
+    assert_eq!(again, first);
+    let (_, _, other) = world.stack.post_with_key("k2", &path, &asked).await;
+    assert_ne!(other["upload_id"], first["upload_id"]);
+    let larger = json!({ "content_type": "image/png", "size": file.len() + 1 });
+    let (status, _, problem) = world.stack.post_with_key("k1", &path, &larger).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    assert_eq!(problem["errors"][0]["field"], "Idempotency-Key");
+    // What was answered twice is good.
+    let put = world.http.put(text(&again["url"]));
+    let put = put.header("content-type", "image/png").body(file).send();
+    assert_eq!(put.await.expect("an answer").status(), StatusCode::OK);
+    let taken = json!({ "upload_id": first["upload_id"] }).to_string();
+    let (status, _) = world.put("application/json", taken.into_bytes()).await;
+    assert_eq!(status, StatusCode::OK);
     world.stack.finish().await;
 }
 

@@ -14,6 +14,7 @@ use support::{TestStack, real_now, text};
 
 const LIST: &str = "/api/admin/universities";
 const SYNC: &str = "/api/webhooks/university-sync";
+const ALERTS: &str = "/api/admin/alerts";
 
 fn minute(at: Timestamp) -> i64 {
     at.as_second() / 60
@@ -180,6 +181,73 @@ async fn portals_are_counted_by_university_and_strangers_by_address() {
         assert!(let_through >= 100, "{let_through}");
     })
     .await;
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn who_signs_for_a_deleted_university_is_counted_by_it() {
+    let stack = TestStack::start_limited().await;
+    let clients = Clients::new(&stack);
+    let mut attempts = 0;
+    let counts = within_a_minute(async || {
+        attempts += 1;
+        let created = stack.onboard(&format!("Uppsala {attempts}")).await;
+        let path = format!("{LIST}/{}", text(&created["id"]));
+        let (status, _) = stack.call(Method::DELETE, &path, None).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+        let secret = text(&created["portal_secret"]).into();
+        let signed = |body: Value, path: &str| {
+            let body = body.to_string();
+            let signature = sign(&secret, body.as_bytes(), real_now());
+            clients.signed(path, "x-signature", &signature, body)
+        };
+        let id = &created["id"];
+        let reports = (0..60).map(|value| {
+            let body = json!({ "university_id": id, "metric": "students", "value": value });
+            signed(body, SYNC)
+        });
+        let alerts = (0..60).map(|number| {
+            let kind = format!("kind_{number}");
+            let body = json!({ "university_id": id, "type": kind, "message": "m" });
+            signed(body, ALERTS)
+        });
+        statuses(reports.chain(alerts)).await
+    })
+    .await;
+    assert_eq!(counts, BTreeMap::from([(404, 100), (429, 20)]));
+    stack.finish().await;
+}
+
+/// All from one address, whatever they are and wherever they go.
+#[tokio::test]
+async fn who_names_no_university_is_counted_by_address() {
+    let stack = TestStack::start_limited().await;
+    let clients = Clients::new(&stack);
+    let nameless = [
+        ("", 400),
+        ("[]", 400),
+        ("{}", 422),
+        (r#"{"university_id":"7"}"#, 422),
+    ];
+    let counts = within_a_minute(async || {
+        let calls = nameless.iter().flat_map(|(body, _)| {
+            let to = |path| clients.signed(path, "x-signature", "t=1,v1=00", (*body).to_owned());
+            (0..15).flat_map(move |_| [to(SYNC), to(ALERTS)])
+        });
+        let not_json = (0..20).map(|_| {
+            let call = clients.http.post(format!("{}{SYNC}", stack.info().api_url));
+            call.header("content-type", "text/plain").body("{}")
+        });
+        statuses(calls.chain(not_json)).await
+    })
+    .await;
+    let refused: usize = counts.values().sum();
+    assert_eq!(refused, 140);
+    assert!(counts[&429] >= 40, "{counts:?}");
+    let others = counts.keys().filter(|status| **status != 429);
+    for status in others {
+        assert!([400, 415, 422].contains(status), "{counts:?}");
+    }
     stack.finish().await;
 }
 

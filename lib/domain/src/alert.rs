@@ -88,6 +88,35 @@ pub struct AlertType(String);
 #[error("must be 1 to 64 lower case letters, digits and underscores, and begin with a letter")]
 pub struct InvalidAlertType;
 
+/// What we raise alerts of ourselves. Nobody else does: an alert of one of these types says what we
+/// have seen, not what a portal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OurAlert {
+    /// A university comes near its quota (contract section 2.2).
+    StorageQuota,
+    /// A payment failed.
+    PaymentFailed,
+    /// A subscription is not paid, and payment is tried again.
+    SubscriptionPastDue,
+    /// A subscription is not paid, and no further payment is tried.
+    SubscriptionUnpaid,
+    /// A message could not be handled.
+    DeadLetter,
+    /// A portal does not take what it is sent.
+    PortalUnreachable,
+}
+
+/// The text is not the type of an alert that a portal may raise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAPortals {
+    /// It is no type at all.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAlertType),
+    /// It is one of [`OurAlert`]'s.
+    #[error("is a type of our own alerts, which no portal raises; take another")]
+    Ours,
+}
+
 /// 1 to 1,000 characters, trimmed, without control characters but line breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -165,13 +194,10 @@ impl Severity {
     /// Every severity, the least first.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// How bad a type is: high, unless it is known to be something else.
+    /// How bad a type is: high (contract section 3.1), unless it is one of ours that is something
+    /// else.
     pub fn of(kind: &AlertType) -> Self {
-        match kind.as_str() {
-            "dead_letter" => Self::Critical,
-            "subscription_past_due" => Self::Medium,
-            _ => Self::High,
-        }
+        OurAlert::of(kind).map_or(Self::High, OurAlert::severity)
     }
 
     /// Reads the word on the wire.
@@ -204,9 +230,66 @@ impl AlertType {
         right.then(|| Self(text.to_owned())).ok_or(InvalidAlertType)
     }
 
+    /// Reads the type of an alert that a portal raises.
+    pub fn parse_portals(text: &str) -> Result<Self, NotAPortals> {
+        let kind = Self::parse(text)?;
+        match OurAlert::of(&kind) {
+            None => Ok(kind),
+            Some(_) => Err(NotAPortals::Ours),
+        }
+    }
+
     /// The type.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl OurAlert {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [
+        Self::StorageQuota,
+        Self::PaymentFailed,
+        Self::SubscriptionPastDue,
+        Self::SubscriptionUnpaid,
+        Self::DeadLetter,
+        Self::PortalUnreachable,
+    ];
+
+    /// Which of ours a type is, if it is one.
+    pub fn of(kind: &AlertType) -> Option<Self> {
+        let mut ours = Self::ALL.into_iter();
+        ours.find(|it| it.as_str() == kind.as_str())
+    }
+
+    /// The type on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StorageQuota => "storage_quota",
+            Self::PaymentFailed => "payment_failed",
+            Self::SubscriptionPastDue => "subscription_past_due",
+            Self::SubscriptionUnpaid => "subscription_unpaid",
+            Self::DeadLetter => "dead_letter",
+            Self::PortalUnreachable => "portal_unreachable",
+        }
+    }
+
+    /// How bad it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::DeadLetter => Severity::Critical,
+            Self::SubscriptionPastDue => Severity::Medium,
+            Self::StorageQuota
+            | Self::PaymentFailed
+            | Self::SubscriptionUnpaid
+            | Self::PortalUnreachable => Severity::High,
+        }
+    }
+}
+
+impl From<OurAlert> for AlertType {
+    fn from(ours: OurAlert) -> Self {
+        Self(ours.as_str().to_owned())
     }
 }
 
@@ -299,6 +382,22 @@ mod tests {
         for severity in Severity::ALL {
             assert_eq!(Severity::parse(severity.as_str()), Ok(severity));
         }
+    }
+
+    #[test]
+    fn what_we_raise_no_portal_does() {
+        for ours in OurAlert::ALL {
+            let kind = AlertType::from(ours);
+            assert_eq!(AlertType::parse(ours.as_str()), Ok(kind.clone()));
+            assert_eq!(OurAlert::of(&kind), Some(ours));
+            assert_eq!(Severity::of(&kind), ours.severity());
+            let portals = AlertType::parse_portals(ours.as_str());
+            assert_eq!(portals, Err(NotAPortals::Ours));
+        }
+        // Contract section 3.1.
+        assert!(AlertType::parse_portals("storage_exceeded").is_ok());
+        let no_type = Err(NotAPortals::Invalid(InvalidAlertType));
+        assert_eq!(AlertType::parse_portals("Storage"), no_type);
     }
 
     #[test]

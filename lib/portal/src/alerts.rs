@@ -3,7 +3,7 @@
 pub mod view;
 
 use aws_sdk_dynamodb::Client;
-use bitflow_domain::alert::{Alert, AlertMessage, AlertType, NewAlert};
+use bitflow_domain::alert::{Alert, AlertMessage, AlertType, NewAlert, OurAlert};
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::id::AlertId;
 use bitflow_events::envelope::{Context, Envelope};
@@ -16,7 +16,8 @@ use bitflow_store::page::{Page, PageRequest};
 use bitflow_store::transaction::{CommitError, Transaction};
 use jiff::Timestamp;
 
-use crate::error::{PortalError, commit, load};
+use crate::contention;
+use crate::error::{PortalError, load};
 use crate::fresh;
 
 /// Raises alerts, and shows them.
@@ -77,8 +78,7 @@ impl Alerting {
                         None => Ok(None),
                     };
                 }
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {
@@ -128,8 +128,7 @@ impl Alerting {
             self.outbox.put(&mut transaction, &event);
             match transaction.commit().await {
                 Ok(()) => return Ok(next),
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {
@@ -176,26 +175,26 @@ pub enum Alarm {
 /// Decides which alert an event raises; the one place that lists them. The types that may are those
 /// of the rule in front of the queue.
 pub fn alarm_of(event: &Envelope) -> Alarm {
-    let (kind, message) = match &event.payload {
+    let (ours, message) = match &event.payload {
         // Contract section 2.2.
         Payload::StorageQuotaExceeded(it) => (
-            "storage_quota",
+            OurAlert::StorageQuota,
             format!("Storage usage at {}%", it.usage_percentage),
         ),
         Payload::PaymentFailed(it) => {
             let invoice = it.invoice_number.as_ref().unwrap_or(&it.stripe_invoice_id);
             let attempt = it.attempt_count;
             let message = format!("Payment of invoice {invoice} failed, attempt {attempt}");
-            ("payment_failed", message)
+            (OurAlert::PaymentFailed, message)
         }
         Payload::SubscriptionStatusChanged(change) if change.from != Some(change.to) => {
             match change.to {
                 SubscriptionStatus::PastDue => (
-                    "subscription_past_due",
+                    OurAlert::SubscriptionPastDue,
                     "A subscription is past due".to_owned(),
                 ),
                 SubscriptionStatus::Unpaid => (
-                    "subscription_unpaid",
+                    OurAlert::SubscriptionUnpaid,
                     "A subscription is unpaid, and no further payment is tried".to_owned(),
                 ),
                 _ => return Alarm::None,
@@ -234,7 +233,7 @@ pub fn alarm_of(event: &Envelope) -> Alarm {
     };
     Alarm::Is(NewAlert {
         university_id: event.university_id,
-        kind: AlertType::parse(kind).expect("our own types are types"),
+        kind: AlertType::from(ours),
         message: AlertMessage::saying(&message),
     })
 }

@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod billing;
+mod contention;
 #[cfg(feature = "stripe-api")]
 pub mod customers;
 pub mod enqueue;

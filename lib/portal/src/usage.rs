@@ -17,7 +17,8 @@ use bitflow_store::transaction::{CommitError, Transaction};
 use bitflow_store::universities::Universities;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{PortalError, commit, load};
+use crate::contention;
+use crate::error::{PortalError, load};
 use crate::fresh;
 use crate::portals::Caller;
 
@@ -110,10 +111,10 @@ impl Usage {
             match transaction.commit().await {
                 Ok(()) => return Ok(Reported::Applied),
                 Err(CommitError::AlreadyHandled) => return Ok(Reported::Repeated),
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {
+                Err(error) => {
+                    contention::lost(OPERATION, error).await?;
                     stored = self.known(OPERATION, stored.id).await?;
                 }
-                Err(error) => return Err(commit(OPERATION)(error)),
             }
         }
         Err(PortalError::Contended {
@@ -142,8 +143,7 @@ impl Usage {
             let transaction = self.replacement(&stored, &next, context, now);
             match transaction.commit().await {
                 Ok(()) => return Ok(Measured::Applied),
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {

@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::alert::{Alert, AlertType, FOLDED_WITHIN};
 use bitflow_domain::id::{AlertId, UniversityId};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -11,6 +12,10 @@ use crate::item::{s, to_item};
 use crate::table::Table;
 use crate::time::ttl;
 use crate::transaction::Transaction;
+
+/// How long a row is kept after the last repeat that it folds. DynamoDB's clock is not ours, and a copy
+/// of the call that raised the alert, which verifies for some minutes, is answered by way of the row.
+const KEPT_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -43,7 +48,7 @@ impl AlertFolds {
         let item = to_item(&Record {
             fold: key(alert.university_id, &alert.kind),
             alert_id: alert.id,
-            expires_at: ttl(alert.created_at + FOLDED_WITHIN),
+            expires_at: ttl(alert.created_at + FOLDED_WITHIN + KEPT_AFTER),
         });
         let last = last.map(|id| ("alert_id", s(id)));
         transaction.put(&self.table.name, "fold", item, last, "alert");

@@ -1,7 +1,7 @@
 //! Files: objects of one private S3 bucket.
 //!
-//! What is a university's is below `universities/{id}/`; what browsers upload is below `uploads/`
-//! until it is taken, and expires there (`template.yaml`).
+//! What is a university's is below `universities/{id}/`; what browsers upload is below `uploads/`,
+//! and expires there after a day, taken or not (`template.yaml`).
 
 use std::time::{Duration, SystemTime};
 
@@ -45,7 +45,7 @@ pub struct File {
 pub struct SignedUrl {
     /// The URL.
     pub url: String,
-    /// Headers that go with it.
+    /// Headers that go with it: those that it is signed for.
     pub headers: Vec<(String, String)>,
     /// Until when.
     pub expires_at: Timestamp,
@@ -269,15 +269,26 @@ impl SignedUrl {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let signed = signed.map_err(|error| StoreError::s3(operation, error))?;
+        // The SDK has some of its own as well, such as a trace's id, which are ours and not for others.
+        let headers = signed
+            .headers()
+            .filter(|(name, _)| covered(signed.uri()).any(|it| it.eq_ignore_ascii_case(name)))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(Self {
             url: signed.uri().to_owned(),
-            headers: signed
-                .headers()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            headers: headers.collect(),
             expires_at,
         })
     }
+}
+
+/// The headers that a URL is signed for.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
+fn covered(url: &str) -> impl Iterator<Item = &str> {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    let mut pairs = query.split('&');
+    let names = pairs.find_map(|pair| pair.strip_prefix("X-Amz-SignedHeaders="));
+    names.unwrap_or_default().split("%3B")
 }
 
 impl File {
@@ -289,5 +300,24 @@ impl File {
             bytes: u64::try_from(object.size?).ok()?,
             written_at: Timestamp::from_nanosecond(written_at.as_nanos()).ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_a_url_is_signed_for() {
+        let check = |query: &str, expect: &[&str]| {
+            let url = format!("https://files.example/uploads/1{query}");
+            assert_eq!(covered(&url).collect::<Vec<_>>(), expect, "{url}");
+        };
+        check(
+            "?X-Amz-Expires=900&X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost&x-id=PutObject",
+            &["content-length", "content-type", "host"],
+        );
+        check("?X-Amz-SignedHeaders=host", &["host"]);
+        check("", &[""]);
     }
 }

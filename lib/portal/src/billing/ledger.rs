@@ -1,8 +1,6 @@
 //! The books: the tables of billing, and how an invoice of Stripe's is written into them. Webhooks,
 //! the monthly run and admins all come this way.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::billing::invoice::{Invoice, InvoiceStatus, News, NewsKind};
 use bitflow_domain::billing::item::Item;
@@ -28,7 +26,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::error::{PortalError, commit, load};
+use crate::contention;
+use crate::error::{PortalError, load};
 use crate::fresh;
 
 /// The tables.
@@ -189,14 +188,10 @@ impl Ledger {
                     entity: Outbox::ENTITY,
                 },
             ) => Ok(Tried::Done(Outcome::Repeated)),
-            Err(CommitError::Conflict { .. }) => Ok(Tried::Again),
-            Err(CommitError::Contended) => {
-                // Another transaction is at the same rows: it takes milliseconds.
-                let pause = rand::random_range(20..=60);
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+            Err(error) => {
+                contention::lost(operation, error).await?;
                 Ok(Tried::Again)
             }
-            Err(error) => Err(commit(operation)(error)),
         }
     }
 

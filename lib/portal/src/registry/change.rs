@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Registry, active};
-use crate::error::{PortalError, commit};
-use crate::{fresh, usage};
+use crate::error::PortalError;
+use crate::{contention, fresh, usage};
 
 /// What a university becomes, and the event that tells of it.
 pub(super) struct Next {
@@ -156,8 +156,7 @@ impl Registry {
                 Err(CommitError::Conflict {
                     entity: Outbox::ENTITY,
                 }) => return Ok(None),
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(operation)(error)),
+                Err(error) => contention::lost(operation, error).await?,
             }
         }
         Err(PortalError::Contended { operation })

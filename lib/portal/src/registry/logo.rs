@@ -3,6 +3,10 @@
 //! The new file is there before the university names it, and the old one is removed after it does
 //! not any more: whatever dies in between, what is named is there. What nobody names is swept away
 //! when the files are measured ([`crate::usage::measure`]).
+//!
+//! What a browser uploaded is copied when it is taken, and not removed, so that whoever got no answer
+//! may ask again. That sweep does not look at uploads: the bucket removes everything below `uploads/`
+//! after a day, taken or not (the lifecycle rule `uploads` in `template.yaml`).
 
 use std::sync::Mutex;
 
@@ -14,6 +18,7 @@ use bitflow_events::envelope::Context;
 use bitflow_events::payload::{UniversityChange, UniversityUpdated};
 use bitflow_fault::{Fault, Violation};
 use bitflow_store::files::{FileKey, Files, SignedUrl};
+use bitflow_store::idempotency::Attempt;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -49,7 +54,8 @@ pub struct LogoDownload {
 }
 
 impl Registry {
-    /// Gives a university a logo. The same picture again changes nothing.
+    /// Gives a university a logo. The same picture again changes nothing, whatever version is
+    /// `expected`: what was asked for is so.
     pub async fn set_logo(
         &self,
         files: &Files,
@@ -66,12 +72,12 @@ impl Registry {
             digest: hex::encode(Sha256::digest(&picture.bytes)),
             uploaded_at: now,
         };
-        // Refused, or done before: then nothing is written at all.
+        // Done before, or refused: then nothing is written at all.
         let stored = active(self.known(OPERATION, id).await?)?;
-        allowed(&stored, expected)?;
         if stored.with_logo(Some(logo.clone()), now).is_none() {
             return Ok(stored);
         }
+        allowed(&stored, expected)?;
         let file = FileKey::logo(id, &logo);
         files
             .put(&file, picture.bytes.clone(), picture.format.media_type())
@@ -100,8 +106,8 @@ impl Registry {
         }
     }
 
-    /// Gives a university the logo that a browser uploaded.
-    pub async fn take_upload(
+    /// What a browser uploaded for a university. It stays where it is, for whoever asks again.
+    pub async fn upload(
         &self,
         files: &Files,
         id: UniversityId,
@@ -109,18 +115,14 @@ impl Registry {
     ) -> Result<bytes::Bytes, PortalError> {
         let file = FileKey::upload(id, upload);
         let found = files.get(&file, MAX_LOGO_BYTES).await;
-        found.map_err(load("take upload"))?.ok_or_else(|| {
+        found.map_err(load("read upload"))?.ok_or_else(|| {
             let violation = Violation::new("upload_id", "is not of a finished upload");
             PortalError::NoUpload([violation])
         })
     }
 
-    /// Forgets an upload, as well as it can: what is left expires.
-    pub async fn forget_upload(&self, files: &Files, id: UniversityId, upload: UploadId) {
-        remove(files, Some(FileKey::upload(id, upload))).await;
-    }
-
-    /// Takes a university's logo away. Where there is none, nothing is done.
+    /// Takes a university's logo away. Where there is none, nothing is done, whatever version is
+    /// `expected`.
     pub async fn remove_logo(
         &self,
         files: &Files,
@@ -150,17 +152,18 @@ impl Registry {
         Ok(LogoDownload { logo, url })
     }
 
-    /// Where a browser may put a logo of exactly this kind and size, for [`UPLOADS_LAST`].
+    /// Where a browser may put a logo of exactly this kind and size, for [`UPLOADS_LAST`] from the time
+    /// when `attempt` began. A repeat of it is of the same upload, until the same time.
     pub async fn upload_url(
         &self,
         files: &Files,
         id: UniversityId,
         (format, bytes): (PictureFormat, u64),
-        now: Timestamp,
+        attempt: &Attempt,
     ) -> Result<LogoUpload, PortalError> {
         let operation = "prepare upload";
         active(self.known(operation, id).await?)?;
-        let upload = UploadId::from_uuid(fresh::uuid(now));
+        let (upload, now) = (UploadId::from_uuid(attempt.resource), attempt.started_at);
         let (file, kind) = (FileKey::upload(id, upload), format.media_type());
         let url = files
             .signed_put(&file, (kind, bytes), UPLOADS_LAST, now)
@@ -181,11 +184,11 @@ impl Registry {
         let replaced = Mutex::new(None);
         let written = self.update(operation, id, when, |stored| {
             let stored = active(stored.clone())?;
-            allowed(&stored, expected)?;
             let Some(next) = stored.with_logo(logo.cloned(), when.1) else {
                 *replaced.lock().expect("no holder panics") = None;
                 return Ok(None);
             };
+            allowed(&stored, expected)?;
             let field = UniversityField::Logo;
             let updated = UniversityUpdated {
                 changes: vec![UniversityChange {

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::admin::Admin;
-use super::problem::Problem;
+use super::problem::{Challenge, Problem};
 use super::serve::Requested;
 use crate::clock;
 use crate::log::chain;
@@ -120,9 +120,9 @@ impl Limiter {
         Err(Problem::too_many(self.limit, seconds))
     }
 
-    /// Counts a call by a portal: one that is known, by the university whose it is; one that is not,
-    /// by its address, since it may name whom it likes. Of what went wrong otherwise nothing is
-    /// counted.
+    /// Counts a call by a portal: one that is signed, by the university whose it is, even where that
+    /// is not there any more; one that is not, by its address, since it may name whom it likes. A
+    /// call of which that could not be found out is not counted.
     pub async fn of_caller<C, F: Fault>(
         &self,
         request: &Requested,
@@ -130,17 +130,22 @@ impl Limiter {
         university_id: impl fmt::Display,
         now: Timestamp,
     ) -> Result<C, Problem> {
-        let known = !matches!(&caller, Err(error) if error.class() == Class::Unauthenticated);
-        if known {
-            let caller = caller?;
-            let sender = ("university", &*university_id.to_string());
-            self.take(request, sender, now).await?;
-            Ok(caller)
-        } else {
-            let sender = ("address", request.source_ip.as_str());
-            self.take(request, sender, now).await?;
-            Ok(caller?)
+        match caller.as_ref().map_err(Fault::class) {
+            // Who is told that its university is deleted has signed for it.
+            Ok(_) | Err(Class::Missing) => {
+                let sender = ("university", &*university_id.to_string());
+                self.take(request, sender, now).await?;
+            }
+            Err(Class::Unauthenticated) => self.of_stranger(request, now).await?,
+            Err(_) => {}
         }
+        caller.map_err(|error| Problem::from(error).with_challenge(Challenge::Signature))
+    }
+
+    /// Counts a call by nobody that is known: by its address.
+    pub async fn of_stranger(&self, request: &Requested, now: Timestamp) -> Result<(), Problem> {
+        let sender = ("address", request.source_ip.as_str());
+        self.take(request, sender, now).await
     }
 
     fn is_full(&self, bucket: &str) -> bool {
@@ -267,6 +272,52 @@ mod tests {
             1,
             "what is over is forgotten"
         );
+    }
+
+    /// Every call is of a university 7, and from one address; which budget each takes from.
+    #[tokio::test]
+    async fn a_call_counts_against_whoever_made_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("as told")]
+        struct Failed(Class);
+
+        impl Fault for Failed {
+            fn class(&self) -> Class {
+                self.0
+            }
+        }
+
+        for (caller, expect, counted) in [
+            (Ok(()), None, "university"),
+            (Err(Class::Missing), Some(404), "university"),
+            (Err(Class::Unauthenticated), Some(401), "address"),
+            (Err(Class::Busy), Some(503), ""),
+        ] {
+            let table = Arc::new(Table::default());
+            let limiter = limiter(&table, 2);
+            for _ in 0..2 {
+                let caller = caller.map_err(Failed);
+                let answer = limiter
+                    .of_caller(&Requested::none(), caller, 7, at(0))
+                    .await;
+                let status = answer.err().map(|it| it.status().as_u16());
+                assert_eq!(status, expect);
+            }
+            let hits = table.hits.lock().unwrap().clone();
+            let expect = (!counted.is_empty()).then_some((counted, 2));
+            let hits = hits.iter().map(|(bucket, hits)| {
+                let kind = bucket.split(':').next().unwrap();
+                (kind, *hits)
+            });
+            assert_eq!(hits.collect::<Vec<_>>(), Vec::from_iter(expect));
+            // What is over is refused, whatever it would have been answered.
+            let answer = limiter
+                .of_caller(&Requested::none(), caller.map_err(Failed), 7, at(0))
+                .await;
+            let status = answer.err().map(|it| it.status().as_u16());
+            let expect = if counted.is_empty() { 503 } else { 429 };
+            assert_eq!(status, Some(expect));
+        }
     }
 
     #[tokio::test]

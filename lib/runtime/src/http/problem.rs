@@ -19,7 +19,28 @@ pub struct Problem {
     errors: Vec<Violation>,
     current_version: Option<u64>,
     retry_after_s: Option<u32>,
+    challenge: Challenge,
     cause: Option<Arc<dyn Fault>>,
+}
+
+/// How whoever is not known is told to say who asks: the `WWW-Authenticate` of a 401 (RFC 9110
+/// §11.6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Challenge {
+    /// By an admin's token.
+    #[default]
+    Bearer,
+    /// By a portal's signature.
+    Signature,
+}
+
+impl Challenge {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Signature => "X-Signature",
+        }
+    }
 }
 
 impl Problem {
@@ -32,6 +53,7 @@ impl Problem {
             errors: Vec::new(),
             current_version: None,
             retry_after_s: None,
+            challenge: Challenge::default(),
             cause: None,
         }
     }
@@ -80,6 +102,12 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// The same problem; should it be a 401, this is how to say who asks.
+    #[must_use]
+    pub fn with_challenge(self, challenge: Challenge) -> Self {
+        Self { challenge, ..self }
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -114,7 +142,8 @@ impl Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let challenge = HeaderValue::from_static(self.challenge.as_str());
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -195,6 +224,7 @@ impl<F: Fault> From<F> for Problem {
             errors: violations,
             current_version: fault.current_version(),
             retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            challenge: Challenge::default(),
             cause: Some(Arc::new(fault)),
         }
     }
@@ -221,4 +251,29 @@ struct Body<'a> {
     errors: &'a [Violation],
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_known_is_told_how_to_say_so() {
+        let check = |status: StatusCode, challenge: Challenge, expect: Option<&str>| {
+            let problem = Problem::new(status, "").with_challenge(challenge);
+            let answer = problem.render("none");
+            let told = answer.headers().get(header::WWW_AUTHENTICATE);
+            assert_eq!(told.map(|it| it.to_str().unwrap()), expect, "{status}");
+        };
+        let unknown = StatusCode::UNAUTHORIZED;
+        check(unknown, Challenge::default(), Some("Bearer"));
+        check(unknown, Challenge::Signature, Some("X-Signature"));
+        check(StatusCode::FORBIDDEN, Challenge::Signature, None);
+    }
+
+    /// Every handler's `Result` is as large, and clippy's `result_large_err` looks away from closures.
+    #[test]
+    fn a_problem_is_small() {
+        assert!(size_of::<Problem>() < 128, "{}", size_of::<Problem>());
+    }
 }
