@@ -1,11 +1,11 @@
 //! A browser with the real laravel-echo and pusher-js, as in the contract's snippet (contract section
 //! 5.2), hears of an alert that a portal raises.
 //!
-//! Needs npm and Chromium; where one is missing the test says so and passes.
+//! Needs Chromium, and npm with its registry; where one cannot be had the test says so and passes.
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bitflow_local::functions::workspace;
 use bitflow_university::sign;
 use serde_json::{Value, json};
+use support::packages::{of_npm, program};
 use support::{TestStack, real_now, text};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -25,34 +25,6 @@ const PACKAGES: [&str; 2] = ["laravel-echo@2.5.0", "pusher-js@8.6.0"];
 
 /// How long a browser may take for one step.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-fn program(names: &[&str]) -> Option<String> {
-    let runs = |name: &&&str| {
-        let ran = Command::new(name)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        ran.is_ok_and(|status| status.success())
-    };
-    names.iter().find(runs).map(|name| (*name).to_owned())
-}
-
-/// Installs the packages below `target`, once; their folder.
-fn packages(npm: &str) -> PathBuf {
-    let folder = workspace().join("target/browser");
-    let there = folder.join("node_modules/pusher-js/package.json");
-    if !there.exists() {
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let installed = Command::new(npm)
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&folder)
-            .args(PACKAGES)
-            .status();
-        assert!(installed.is_ok_and(|status| status.success()), "npm failed");
-    }
-    folder.join("node_modules")
-}
 
 /// The frontend: the contract's snippet, with the local server in place of a cluster, and what it is
 /// told sent back to the test.
@@ -112,19 +84,19 @@ fn frontend(page: String, packages: &Path, listener: TcpListener) -> UnboundedRe
 
 #[tokio::test]
 async fn the_owners_browser_hears_of_an_alert() {
-    let (Some(npm), Some(chromium)) = (
-        program(&["npm"]),
-        program(&["chromium", "chromium-browser", "google-chrome"]),
-    ) else {
-        eprintln!("skipped: npm and Chromium are needed, and one of them is missing");
+    let Some(chromium) = program(&["chromium", "chromium-browser", "google-chrome"]) else {
+        eprintln!("skipped: Chromium is missing");
         return;
+    };
+    let packages = tokio::task::spawn_blocking(|| of_npm("browser", &PACKAGES));
+    let packages = match packages.await.expect("it ends") {
+        Ok(packages) => packages,
+        Err(why) => return eprintln!("skipped: {why}"),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let origin = format!("http://{address}");
     let stack = TestStack::start_with_parameter("AllowedOrigins", &origin).await;
-    let packages = tokio::task::spawn_blocking(move || packages(&npm));
-    let packages = packages.await.expect("installed");
     let mut tells = frontend(page(&stack), &packages, listener);
     let profile = tempfile::tempdir().expect("a folder");
     let mut browser = Command::new(chromium)

@@ -131,6 +131,9 @@ async fn every_active_university_is_told_once_by_mail_and_at_its_portal() {
 
     let report = report(&stack, &id).await;
     assert_eq!(report["universities"], 2);
+    let (_, listed) = stack.get(PATH).await;
+    assert_eq!(listed["data"][0]["id"], id);
+    assert_eq!(listed["data"][0]["universities"], 2, "as it was counted");
     assert_eq!(report["deliveries"]["delivered"], 2);
     assert!(report["announced_at"].is_string(), "{report}");
     let delivered = deliveries(&stack, &id, "?state=delivered&limit=1").await;
@@ -138,8 +141,6 @@ async fn every_active_university_is_told_once_by_mail_and_at_its_portal() {
     assert_eq!(delivered[0]["attempts"], 1);
     assert_eq!(delivered[0]["last_status"], 201);
     assert!(deliveries(&stack, &id, "?state=pending").await.is_empty());
-    let (_, listed) = stack.get(PATH).await;
-    assert_eq!(listed["data"][0]["id"], id);
     let uppsala = uppsala.parse().expect("an id");
     assert_eq!(
         stack.activity(uppsala).await,

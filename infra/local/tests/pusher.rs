@@ -7,6 +7,7 @@ use bitflow_local::simulators::pusher::PusherSim;
 use bitflow_realtime::auth::App;
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use reqwest::Response;
 use serde_json::{Value, json};
 use socket::Client;
 use tokio::net::TcpListener;
@@ -25,17 +26,35 @@ async fn server() -> (String, App, PusherSim) {
     (address, app, sim)
 }
 
+async fn post(address: &str, app: &App, to: &str, body: &Value, at: Timestamp) -> Response {
+    let path = format!("/apps/1/{to}");
+    let body = body.to_string();
+    let query = app.sign_request("POST", &path, body.as_bytes(), at);
+    let url = format!("http://{address}{path}?{query}");
+    let sent = reqwest::Client::new().post(url).body(body).send().await;
+    sent.expect("answered")
+}
+
+/// Asks with parameters that come after those of every request.
+async fn get(address: &str, app: &App, what: &str, parameters: &str) -> (u16, Value) {
+    let path = format!("/apps/1/{what}");
+    let query = format!(
+        "auth_key={}&auth_timestamp={}&auth_version=1.0{parameters}",
+        app.key,
+        now().as_second()
+    );
+    let signature = app.sign(&format!("GET\n{path}\n{query}"));
+    let url = format!("http://{address}{path}?{query}&auth_signature={signature}");
+    let answer = reqwest::get(url).await.expect("answered");
+    let status = answer.status().as_u16();
+    let body = answer.text().await.expect("a body");
+    let value = serde_json::from_str(&body).unwrap_or_else(|_| body.into());
+    (status, value)
+}
+
 async fn trigger(address: &str, app: &App, channel: &str, at: Timestamp) -> u16 {
-    let body =
-        json!({ "name": "alert.created", "channels": [channel], "data": "{\"a\":1}" }).to_string();
-    let query = app.sign_request("POST", "/apps/1/events", body.as_bytes(), at);
-    let url = format!("http://{address}/apps/1/events?{query}");
-    let answer = reqwest::Client::new()
-        .post(url)
-        .body(body)
-        .send()
-        .await
-        .expect("answered");
+    let event = json!({ "name": "alert.created", "channels": [channel], "data": "{\"a\":1}" });
+    let answer = post(address, app, "events", &event, at).await;
     answer.status().as_u16()
 }
 
@@ -105,6 +124,83 @@ async fn members_of_a_presence_channel_know_each_other() {
         first.next().await["event"],
         "pusher_internal:member_removed"
     );
+}
+
+#[tokio::test]
+async fn who_listens_is_told_with_an_event() {
+    let (address, app, _sim) = server().await;
+    let mut client = Client::connect(&address, &app.key).await;
+    client.subscribe("news", "").await;
+    let event = json!({
+        "name": "alert.created",
+        "channels": ["news", "presence-owners"],
+        "data": "{}",
+        "info": "user_count,subscription_count",
+    });
+    let answer = post(&address, &app, "events", &event, now()).await;
+    let told: Value = answer.json().await.expect("JSON");
+    let channels = json!({
+        "news": { "subscription_count": 1 },
+        "presence-owners": { "subscription_count": 0, "user_count": 0 },
+    });
+    assert_eq!(told, json!({ "channels": channels }));
+
+    let unknown = json!({ "name": "a", "channel": "news", "data": "{}", "info": "mood" });
+    let answer = post(&address, &app, "events", &unknown, now()).await;
+    assert_eq!(answer.status(), 400);
+}
+
+#[tokio::test]
+async fn channels_are_asked_for_what_they_have() {
+    let (address, app, _sim) = server().await;
+    let mut client = Client::connect(&address, &app.key).await;
+    client.subscribe("news", "").await;
+    let ask = async |what: &str, parameters: &str| get(&address, &app, what, parameters).await;
+    assert_eq!(
+        ask("channels", "").await,
+        (200, json!({ "channels": { "news": {} } }))
+    );
+    assert_eq!(
+        ask("channels", "&filter_by_prefix=presence-&info=user_count").await,
+        (200, json!({ "channels": {} }))
+    );
+    assert_eq!(
+        ask("channels/news", "&info=subscription_count").await,
+        (200, json!({ "occupied": true, "subscription_count": 1 }))
+    );
+    assert_eq!(
+        ask("channels/presence-a", "&info=user_count").await,
+        (200, json!({ "occupied": false, "user_count": 0 }))
+    );
+    for (what, parameters) in [
+        ("channels", "&info=user_count"),
+        ("channels", "&filter_by_prefix=n&info=user_count"),
+        ("channels", "&info=subscription_count"),
+        ("channels/news", "&info=user_count"),
+        ("channels/news", "&info=mood"),
+        ("channels/news/users", ""),
+    ] {
+        let (status, why) = ask(what, parameters).await;
+        assert_eq!(status, 400, "{what} {parameters}: {why}");
+        assert!(why.is_string(), "{what} {parameters}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_with_a_wrong_event_is_not_published() {
+    let (address, app, _sim) = server().await;
+    let mut client = Client::connect(&address, &app.key).await;
+    client.subscribe("news", "").await;
+    let good = json!({ "name": "good", "channel": "news", "data": "{}" });
+    let of_two = json!({ "name": "of two", "channels": ["news", "other"], "data": "{}" });
+    let nowhere = json!({ "name": "nowhere", "channel": "no spaces", "data": "{}" });
+    for wrong in [of_two, nowhere] {
+        let batch = json!({ "batch": [good, wrong] });
+        let answer = post(&address, &app, "batch_events", &batch, now()).await;
+        assert_eq!(answer.status(), 400, "{batch}");
+    }
+    assert_eq!(trigger(&address, &app, "news", now()).await, 200);
+    assert_eq!(client.next().await["event"], "alert.created");
 }
 
 #[tokio::test]

@@ -353,6 +353,11 @@ impl DeliveryState {
 }
 
 impl DeliveryCounts {
+    /// How many there are in all.
+    pub fn total(&self) -> u64 {
+        self.pending + self.delivered + self.failed + self.cancelled
+    }
+
     /// Counts one more.
     pub fn add(&mut self, state: DeliveryState) {
         *match state {
@@ -511,5 +516,6 @@ mod tests {
             cancelled: 1,
         };
         assert_eq!(counts, one_each);
+        assert_eq!(counts.total(), 4);
     }
 }

@@ -208,7 +208,7 @@ pub fn alarm_of(event: &Envelope) -> Alarm {
                 tries => format!("{tries} tries"),
             };
             let message = format!("The portal was not told of \"{title}\" after {tries}: {reason}");
-            ("portal_unreachable", message)
+            (OurAlert::PortalUnreachable, message)
         }
         Payload::UniversityCreated(_)
         | Payload::UniversityUpdated(_)

@@ -24,6 +24,7 @@ use bitflow_store::page::{ListError, Page, PageRequest};
 use bitflow_store::transaction::{CommitError, Transaction};
 use jiff::Timestamp;
 
+use crate::contention;
 use crate::error::{PortalError, commit, load};
 use crate::fresh;
 
@@ -114,8 +115,7 @@ impl Maintenance {
             match transaction.commit().await {
                 Ok(()) => return Ok(next),
                 // The announcement writes the same row, many times in a row.
-                Err(CommitError::Conflict { .. } | CommitError::Contended) => {}
-                Err(error) => return Err(commit(OPERATION)(error)),
+                Err(error) => contention::lost(OPERATION, error).await?,
             }
         }
         Err(PortalError::Contended {
@@ -134,9 +134,15 @@ impl Maintenance {
         const OPERATION: &str = "report notification";
         let notification = self.known(OPERATION, id).await?;
         let counts = self.deliveries.counts(id).await;
+        let deliveries = counts.map_err(listing(OPERATION))?;
+        // Some may have been announced between the two reads: what was counted is what is shown.
+        let notification = Notification {
+            universities: deliveries.total(),
+            ..notification
+        };
         Ok(Report {
             notification,
-            deliveries: counts.map_err(listing(OPERATION))?,
+            deliveries,
         })
     }
 

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
 use super::PusherSim;
-use super::channels::is_channel_name;
+use super::channels::{Channels, is_channel_name};
 
 /// Largest data of an event, bytes.
 const MOST_DATA: usize = 10 * 1024;
@@ -29,7 +29,7 @@ const MOST_EVENTS: usize = 10;
 const TOLERANCE: i64 = 600;
 
 /// Why a request is refused; Pusher answers in plain text.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(StatusCode, String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -45,6 +45,7 @@ struct Event {
     channels: Vec<String>,
     channel: Option<String>,
     socket_id: Option<String>,
+    info: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,22 +53,32 @@ struct Batch {
     batch: Vec<Event>,
 }
 
+/// What can be told of a channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attribute {
+    SubscriptionCount,
+    UserCount,
+}
+
 pub(super) async fn events(
     State(sim): State<PusherSim>,
     method: Method,
     uri: Uri,
     body: Bytes,
-) -> Response {
-    let published = authenticate(&sim, &method, &uri, &body).and_then(|_| {
-        let event: Event = read(&body)?;
-        check(&event)?;
-        publish(&sim, &event);
-        Ok(())
-    });
-    match published {
-        Ok(()) => Json(json!({})).into_response(),
-        Err(refusal) => refusal.into_response(),
+) -> Result<Json<Value>, Refusal> {
+    authenticate(&sim, &method, &uri, &body)?;
+    let event: Event = read(&body)?;
+    let wanted = check(&event)?;
+    let channels = sim.lock();
+    publish(&channels, &event);
+    if event.info.is_none() {
+        return Ok(Json(json!({})));
     }
+    let described: Map<String, Value> = event
+        .all_channels()
+        .map(|name| (name.clone(), describe(&channels, name, &wanted).into()))
+        .collect();
+    Ok(Json(json!({ "channels": described })))
 }
 
 pub(super) async fn batch_events(
@@ -75,45 +86,57 @@ pub(super) async fn batch_events(
     method: Method,
     uri: Uri,
     body: Bytes,
-) -> Response {
-    let published = authenticate(&sim, &method, &uri, &body).and_then(|_| {
-        let Batch { batch } = read(&body)?;
-        if batch.len() > MOST_EVENTS {
-            let message = format!("Batch too large (> {MOST_EVENTS} events)");
-            return Err(Refusal(StatusCode::BAD_REQUEST, message));
-        }
-        // All of them are checked before the first is published.
-        batch.iter().try_for_each(check)?;
-        for event in &batch {
-            publish(&sim, event);
-        }
-        Ok(())
-    });
-    match published {
-        Ok(()) => Json(json!({})).into_response(),
-        Err(refusal) => refusal.into_response(),
+) -> Result<Json<Value>, Refusal> {
+    authenticate(&sim, &method, &uri, &body)?;
+    let Batch { batch } = read(&body)?;
+    if batch.len() > MOST_EVENTS {
+        return Err(bad(format!("Batch too large (> {MOST_EVENTS} events)")));
     }
+    let channels = sim.lock();
+    let mut described = Vec::new();
+    // All of them are checked before the first is published.
+    for event in &batch {
+        let wanted = check(event)?;
+        let (Some(channel), []) = (&event.channel, event.channels.as_slice()) else {
+            return Err(bad("An event of a batch goes to one channel".to_owned()));
+        };
+        described.push(describe(&channels, channel, &wanted));
+    }
+    for event in &batch {
+        publish(&channels, event);
+    }
+    if batch.iter().all(|event| event.info.is_none()) {
+        return Ok(Json(json!({})));
+    }
+    Ok(Json(json!({ "batch": described })))
 }
 
-pub(super) async fn channels(State(sim): State<PusherSim>, method: Method, uri: Uri) -> Response {
-    let query = match authenticate(&sim, &method, &uri, b"") {
-        Ok(query) => query,
-        Err(refusal) => return refusal.into_response(),
-    };
+pub(super) async fn channels(
+    State(sim): State<PusherSim>,
+    method: Method,
+    uri: Uri,
+) -> Result<Json<Value>, Refusal> {
+    let query = authenticate(&sim, &method, &uri, b"")?;
     let prefix = query.get("filter_by_prefix").map_or("", String::as_str);
+    let wanted = attributes(query.get("info"))?;
+    if wanted.contains(&Attribute::SubscriptionCount) {
+        let message = "subscription_count is told of one channel only".to_owned();
+        return Err(bad(message));
+    }
+    if wanted.contains(&Attribute::UserCount) && !is_presence(prefix) {
+        let message = "user_count is told of presence channels only: filter_by_prefix=presence-";
+        return Err(bad(message.to_owned()));
+    }
     let channels = sim.lock();
-    let found = channels
-        .occupied()
-        .into_iter()
-        .filter(|(name, _)| name.starts_with(prefix));
-    let described: serde_json::Map<String, Value> = found
-        .map(|(name, count)| {
-            let mut info = json!({});
-            add_info(&mut info, &query, count, channels.users(&name).len());
-            (name, info)
+    let found = channels.occupied().into_keys();
+    let described: Map<String, Value> = found
+        .filter(|name| name.starts_with(prefix))
+        .map(|name| {
+            let info = describe(&channels, &name, &wanted);
+            (name, info.into())
         })
         .collect();
-    Json(json!({ "channels": described })).into_response()
+    Ok(Json(json!({ "channels": described })))
 }
 
 pub(super) async fn channel(
@@ -121,16 +144,18 @@ pub(super) async fn channel(
     Path((_, name)): Path<(String, String)>,
     method: Method,
     uri: Uri,
-) -> Response {
-    let query = match authenticate(&sim, &method, &uri, b"") {
-        Ok(query) => query,
-        Err(refusal) => return refusal.into_response(),
-    };
+) -> Result<Json<Value>, Refusal> {
+    let query = authenticate(&sim, &method, &uri, b"")?;
+    let wanted = attributes(query.get("info"))?;
+    if wanted.contains(&Attribute::UserCount) && !is_presence(&name) {
+        let message = "user_count is told of presence channels only".to_owned();
+        return Err(bad(message));
+    }
     let channels = sim.lock();
-    let count = channels.occupied().get(&name).copied().unwrap_or(0);
-    let mut info = json!({ "occupied": count > 0 });
-    add_info(&mut info, &query, count, channels.users(&name).len());
-    Json(info).into_response()
+    let mut info = describe(&channels, &name, &wanted);
+    let occupied = channels.occupied().contains_key(&name);
+    info.insert("occupied".to_owned(), occupied.into());
+    Ok(Json(info.into()))
 }
 
 pub(super) async fn users(
@@ -138,13 +163,11 @@ pub(super) async fn users(
     Path((_, name)): Path<(String, String)>,
     method: Method,
     uri: Uri,
-) -> Response {
-    if let Err(refusal) = authenticate(&sim, &method, &uri, b"") {
-        return refusal.into_response();
-    }
-    if !name.starts_with("presence-") {
+) -> Result<Json<Value>, Refusal> {
+    authenticate(&sim, &method, &uri, b"")?;
+    if !is_presence(&name) {
         let message = "Users can only be retrieved for presence channels".to_owned();
-        return Refusal(StatusCode::BAD_REQUEST, message).into_response();
+        return Err(bad(message));
     }
     let users: Vec<Value> = sim
         .lock()
@@ -152,49 +175,75 @@ pub(super) async fn users(
         .iter()
         .map(|id| json!({ "id": id }))
         .collect();
-    Json(json!({ "users": users })).into_response()
+    Ok(Json(json!({ "users": users })))
 }
 
-fn add_info(
-    info: &mut Value,
-    query: &BTreeMap<String, String>,
-    subscriptions: usize,
-    users: usize,
-) {
-    for wanted in query.get("info").map_or("", String::as_str).split(',') {
-        match wanted {
-            "subscription_count" => info["subscription_count"] = subscriptions.into(),
-            "user_count" => info["user_count"] = users.into(),
-            _ => {}
-        }
+impl Event {
+    /// The channels it goes to.
+    fn all_channels(&self) -> impl Iterator<Item = &String> {
+        self.channels.iter().chain(&self.channel)
     }
 }
 
-fn check(event: &Event) -> Result<(), Refusal> {
-    let refuse = |status, message: String| Err(Refusal(status, message));
+fn bad(message: String) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, message)
+}
+
+fn is_presence(channel: &str) -> bool {
+    channel.starts_with("presence-")
+}
+
+/// The attributes that are asked for, by their names with commas between them.
+fn attributes(info: Option<&String>) -> Result<Vec<Attribute>, Refusal> {
+    let names = info.iter().flat_map(|info| info.split(','));
+    names
+        .map(|name| match name {
+            "subscription_count" => Ok(Attribute::SubscriptionCount),
+            "user_count" => Ok(Attribute::UserCount),
+            _ => Err(bad(format!("Unknown attribute: {name}"))),
+        })
+        .collect()
+}
+
+/// Those attributes that a channel of this kind has.
+fn describe(channels: &Channels, name: &str, wanted: &[Attribute]) -> Map<String, Value> {
+    let mut info = Map::new();
+    for attribute in wanted {
+        match attribute {
+            Attribute::SubscriptionCount => {
+                let count = channels.occupied().get(name).copied().unwrap_or(0);
+                info.insert("subscription_count".to_owned(), count.into());
+            }
+            Attribute::UserCount if is_presence(name) => {
+                let count = channels.users(name).len();
+                info.insert("user_count".to_owned(), count.into());
+            }
+            Attribute::UserCount => {}
+        }
+    }
+    info
+}
+
+/// Whether an event can be published; what is to be told of its channels.
+fn check(event: &Event) -> Result<Vec<Attribute>, Refusal> {
     if event.data.len() > MOST_DATA {
         let message = format!(
             "The data content of this event exceeds the allowed maximum ({MOST_DATA} bytes)"
         );
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, message);
+        return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
-    let channels: Vec<&String> = event.channels.iter().chain(&event.channel).collect();
-    if channels.is_empty() || channels.len() > MOST_CHANNELS {
+    if !(1..=MOST_CHANNELS).contains(&event.all_channels().count()) {
         let message = format!("An event goes to 1 to {MOST_CHANNELS} channels");
-        return refuse(StatusCode::BAD_REQUEST, message);
+        return Err(bad(message));
     }
-    match channels.iter().find(|name| !is_channel_name(name)) {
-        Some(name) => refuse(
-            StatusCode::BAD_REQUEST,
-            format!("Invalid channel name: {name}"),
-        ),
-        None => Ok(()),
+    if let Some(name) = event.all_channels().find(|name| !is_channel_name(name)) {
+        return Err(bad(format!("Invalid channel name: {name}")));
     }
+    attributes(event.info.as_ref())
 }
 
-fn publish(sim: &PusherSim, event: &Event) {
-    let channels = sim.lock();
-    for channel in event.channels.iter().chain(&event.channel) {
+fn publish(channels: &Channels, event: &Event) {
+    for channel in event.all_channels() {
         channels.publish(
             channel,
             &event.name,
@@ -205,8 +254,7 @@ fn publish(sim: &PusherSim, event: &Event) {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+    serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
 }
 
 /// Checks key, time, body digest and signature; the query's parameters.
@@ -241,18 +289,28 @@ fn authenticate(
     if !body.is_empty() && text("body_md5") != hex::encode(Md5::digest(body)) {
         return refuse("Invalid body_md5".to_owned());
     }
-    let signed: Vec<String> = query
-        .iter()
-        .filter(|(name, _)| *name != "auth_signature")
-        .map(|(name, value)| format!("{}={value}", name.to_lowercase()))
-        .collect();
-    let expected = app.sign(&format!("{method}\n{}\n{}", uri.path(), signed.join("&")));
+    let expected = app.sign(&to_sign(method, uri.path(), &query));
     if !bool::from(expected.as_bytes().ct_eq(text("auth_signature").as_bytes())) {
         return refuse(
             "Invalid signature: you should have sent HmacSHA256Hex of the request".to_owned(),
         );
     }
     Ok(query)
+}
+
+/// What a request's signature is made of: its parameters by their names in small letters.
+fn to_sign(method: &Method, path: &str, query: &BTreeMap<String, String>) -> String {
+    let mut signed: Vec<(String, &String)> = query
+        .iter()
+        .filter(|(name, _)| *name != "auth_signature")
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .collect();
+    signed.sort();
+    let signed: Vec<String> = signed
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("{method}\n{path}\n{}", signed.join("&"))
 }
 
 /// Requests are signed by the real clock.
@@ -262,4 +320,20 @@ fn authenticate(
 )]
 fn real_now() -> Timestamp {
     Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Pusher's documentation.
+    #[test]
+    fn parameters_are_signed_in_the_order_of_their_small_letters() {
+        let query = [("Name", "Something else"), ("auth_key", "foo")];
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(
+            to_sign(&Method::GET, "/some/resource", &query.into()),
+            "GET\n/some/resource\nauth_key=foo&name=Something else"
+        );
+    }
 }
