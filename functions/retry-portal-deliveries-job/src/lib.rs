@@ -13,10 +13,7 @@ use bitflow_store::deliveries::Deliveries;
 use jiff::Timestamp;
 
 /// What the function is configured by.
-pub const VARIABLES: &[Variable] = &[
-    config::DELIVERIES_TABLE,
-    config::PORTAL_DELIVERY_QUEUE_URL,
-];
+pub const VARIABLES: &[Variable] = &[config::DELIVERIES_TABLE, config::PORTAL_DELIVERY_QUEUE_URL];
 
 /// What every run shares.
 #[derive(Debug)]

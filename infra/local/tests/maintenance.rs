@@ -70,7 +70,11 @@ fn taken(stack: &TestStack, domain: &str) -> Vec<Received> {
 fn downtime_mails(stack: &TestStack) -> Vec<String> {
     let mails = stack.mails();
     let downtime = |mail: &&_| matches!(mail, bitflow_local::simulators::sendgrid::Mail { categories, .. } if categories.contains(&"system_downtime".to_owned()));
-    mails.iter().filter(downtime).map(|it| it.to.clone()).collect()
+    mails
+        .iter()
+        .filter(downtime)
+        .map(|it| it.to.clone())
+        .collect()
 }
 
 #[tokio::test]
@@ -282,9 +286,7 @@ async fn a_notification_that_is_cancelled_at_once_is_neither_mailed_nor_delivere
                 .until(async || report(&stack, &id).await["announced_at"].is_string())
                 .await;
         }
-        let (status, _) = stack
-            .post(&format!("{PATH}/{id}/cancel"), &json!({}))
-            .await;
+        let (status, _) = stack.post(&format!("{PATH}/{id}/cancel"), &json!({})).await;
         assert_eq!(status, StatusCode::OK);
         for function in paused {
             stack.sources.resume(function);
@@ -302,12 +304,12 @@ async fn a_notification_that_is_cancelled_at_once_is_neither_mailed_nor_delivere
 async fn a_courier_that_dies_is_made_up_for() {
     let stack = TestStack::start().await;
     let (_, domain) = onboard(&stack, "Uppsala").await;
-    let held = stack.portal.hold_next([domain.clone()]);
+    let held = stack.portal.hold([domain.clone()]);
     let id = schedule(&stack).await;
     held.arrived().await;
     let killed = stack.lambda.kill("portal-delivery-listener").await;
     killed.expect("killed");
-    held.release();
+    held.release_all();
     stack.settle().await;
     assert_eq!(taken(&stack, &domain).len(), 0, "whoever asked is gone");
     let delivery = &deliveries(&stack, &id, "").await[0];
@@ -333,7 +335,11 @@ async fn an_announcer_that_dies_tells_nobody_twice() {
         .until(async || report(&stack, &id).await["universities"] == 3)
         .await;
     // Whether it came to its end or not, it is asked again.
-    stack.lambda.kill("maintenance-listener").await.expect("killed");
+    stack
+        .lambda
+        .kill("maintenance-listener")
+        .await
+        .expect("killed");
     stack.sources.resume("portal-delivery-listener");
     stack.settle().await;
     assert_eq!(stack.portal.requests().len(), 3);

@@ -333,7 +333,12 @@ fn wait(attempts: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Sig
 
 impl DeliveryState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 4] = [
+        Self::Pending,
+        Self::Delivered,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// Reads the word on the wire.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
@@ -461,7 +466,10 @@ mod tests {
             (Some(201), None, Some(NOW))
         );
         assert_eq!(taken.begun(1, NOW), None, "it is delivered");
-        assert_eq!(delivery.dropped("it was cancelled", NOW).begun(0, NOW), None);
+        assert_eq!(
+            delivery.dropped("it was cancelled", NOW).begun(0, NOW),
+            None
+        );
     }
 
     #[test]

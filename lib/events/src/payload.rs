@@ -634,7 +634,13 @@ pub(crate) mod tests {
                 stripe_customer_id: "cus_1".to_owned(),
             }),
         ];
-        let all = [of_universities(at), others, of_alerts(), of_notifications(at)].concat();
+        let all = [
+            of_universities(at),
+            others,
+            of_alerts(),
+            of_notifications(at),
+        ]
+        .concat();
         let kinds: Vec<_> = all.iter().map(Payload::kind).collect();
         assert_eq!(kinds, Payload::KINDS, "one of each, in order");
         all

@@ -12,9 +12,7 @@ pub mod due;
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::NotificationId;
-use bitflow_domain::notification::{
-    Delivery, DeliveryCounts, DeliveryState, Notice, Notification,
-};
+use bitflow_domain::notification::{Delivery, DeliveryCounts, DeliveryState, Notice, Notification};
 use bitflow_events::envelope::{Context, Envelope};
 use bitflow_events::payload::{MaintenanceCancelled, MaintenanceScheduled};
 use bitflow_store::deliveries::Deliveries;

@@ -161,7 +161,10 @@ impl Deliveries {
                 only,
                 ..of(&partition)
             };
-            let page = self.table.page::<R>(select, READ, cursor.as_deref()).await?;
+            let page = self
+                .table
+                .page::<R>(select, READ, cursor.as_deref())
+                .await?;
             page.data.into_iter().for_each(&mut see);
             let Some(next) = page.next_cursor else {
                 return Ok(());

@@ -22,7 +22,8 @@ const ENTITY: &str = "notification";
 const MAINTENANCE: &str = "maintenance";
 
 /// What an announcement is made on the condition of.
-const NOT_CANCELLED: &str = "attribute_exists(notification_id) AND attribute_not_exists(cancelled_at)";
+const NOT_CANCELLED: &str =
+    "attribute_exists(notification_id) AND attribute_not_exists(cancelled_at)";
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -76,9 +77,7 @@ impl Notifications {
         let cancelled = cancelled.expect("only what is cancelled is noted as cancelled");
         let update = self
             .change(notification.id)
-            .update_expression(
-                "SET cancelled_at = :at, cancelled_by = :by, version = :version",
-            )
+            .update_expression("SET cancelled_at = :at, cancelled_by = :by, version = :version")
             .condition_expression(NOT_CANCELLED)
             .expression_attribute_values(":at", s(fixed(cancelled.at)))
             .expression_attribute_values(":by", s(&cancelled.by))

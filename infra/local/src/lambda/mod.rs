@@ -24,7 +24,7 @@ use crate::aws::sqs::Sqs;
 use crate::aws::sqs::queue::NewMessage;
 use crate::clock::Clock;
 use crate::progress::{Pending, Progress};
-use crate::template::model::Function;
+use crate::template::model::{Function, Trigger};
 use environment::{Ended, Environment};
 
 /// Largest request or answer of a synchronous invocation, bytes.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub functions: Vec<(Function, PathBuf)>,
     /// Who the functions are to AWS.
     pub identity: Identity,
-    /// Processes of one function, at most.
+    /// Processes of one function, at most, where its queues do not ask for more.
     pub environments_per_function: usize,
     /// Where each function's log goes, a file each; nowhere in an ephemeral stack.
     pub log_folder: Option<PathBuf>,
@@ -119,6 +119,19 @@ pub enum InvokeError {
     },
 }
 
+/// How many environments a function may have: `at_least`, or what its queues may ask for at once.
+fn most_environments(at_least: usize, function: &Function) -> usize {
+    let asked = function
+        .triggers
+        .iter()
+        .filter_map(|trigger| match trigger {
+            Trigger::Sqs(source) => source.maximum_concurrency,
+            _ => None,
+        });
+    let asked = asked.filter_map(|most| usize::try_from(most).ok()).max();
+    asked.unwrap_or_default().max(at_least)
+}
+
 impl Lambda {
     /// Opens the Runtime API. No function is started before it is invoked.
     pub async fn start(settings: Settings) -> std::io::Result<Self> {
@@ -139,7 +152,10 @@ impl Lambda {
                     function: function.clone(),
                     executable: executable.clone(),
                     idle: Mutex::default(),
-                    permits: Semaphore::new(settings.environments_per_function),
+                    permits: Semaphore::new(most_environments(
+                        settings.environments_per_function,
+                        function,
+                    )),
                     in_flight: AtomicUsize::new(0),
                 };
                 (function.binary.clone(), host)

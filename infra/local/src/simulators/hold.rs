@@ -33,12 +33,12 @@ impl Held {
 
     /// Lets the request go on.
     pub fn release(&self) {
-        self.release_all(1);
+        self.released.add_permits(1);
     }
 
-    /// Lets that many requests go on.
-    pub fn release_all(&self, requests: usize) {
-        self.released.add_permits(requests);
+    /// Lets every request go on, those that are still to come as well.
+    pub fn release_all(&self) {
+        self.released.close();
     }
 
     /// The simulator's end: says that the request is there, and waits.

@@ -151,7 +151,9 @@ impl Announcer {
         };
         let mut dropped = 0;
         loop {
-            let pending = self.deliveries.list(id, Some(DeliveryState::Pending), &page);
+            let pending = self
+                .deliveries
+                .list(id, Some(DeliveryState::Pending), &page);
             let pending = pending.await.map_err(listing(OPERATION))?;
             let idle = pending.data.into_iter().filter(|it| !it.under_way);
             dropped += stream::iter(idle)

@@ -108,9 +108,9 @@ pub enum Outcome {
 impl Courier {
     /// Makes the try that `due` asks for: takes it on, calls the portal, notes what came of it.
     ///
-    /// Whoever dies after the portal took it and before that is noted leaves a try that is taken for
-    /// dead: the next one tells that portal again, under the same `Idempotency-Key`. It is the one
-    /// place where a portal may be told twice.
+    /// A portal may be told twice in two places, under the same `Idempotency-Key` each time: where it
+    /// took it and its answer did not come in time, and where we die before that is noted. Such a
+    /// try is taken for dead, and another is made.
     pub async fn deliver(
         &self,
         due: &TryDue,
@@ -131,7 +131,11 @@ impl Courier {
         if let Some(why) = reason_to_drop(&notification, &university) {
             let dropped = stored.dropped(why, clock());
             let noted = self.note(&dropped, stored.attempts, None).await?;
-            return Ok(if noted { Outcome::Dropped } else { Outcome::Old });
+            return Ok(if noted {
+                Outcome::Dropped
+            } else {
+                Outcome::Old
+            });
         }
         if !self.note(&begun, stored.attempts, None).await? {
             return Ok(Outcome::Old);
@@ -146,7 +150,10 @@ impl Courier {
         }
         let unreachable = (after.state == DeliveryState::Failed)
             .then(|| unreachable(&after, &notification, due, clock()));
-        if !self.note(&after, begun.attempts, unreachable.as_ref()).await? {
+        if !self
+            .note(&after, begun.attempts, unreachable.as_ref())
+            .await?
+        {
             return Ok(Outcome::Old);
         }
         self.ask_again(due, &after, clock()).await;
@@ -195,7 +202,8 @@ impl Courier {
         event: Option<&Envelope>,
     ) -> Result<bool, PortalError> {
         let mut transaction = Transaction::new(&self.dynamo);
-        self.deliveries.replace(&mut transaction, delivery, attempts);
+        self.deliveries
+            .replace(&mut transaction, delivery, attempts);
         if let Some(event) = event {
             self.outbox.put(&mut transaction, event);
         }

@@ -50,9 +50,10 @@ impl Poller {
     /// Receives a batch at a time, and has up to `MaximumConcurrency` of them handled at once.
     async fn run(self: Arc<Self>, mut paused: watch::Receiver<BTreeSet<String>>) {
         let queue = &self.source.queue;
-        let most = self.source.maximum_concurrency.map_or(AT_FIRST, |most| {
-            usize::try_from(most).unwrap_or(usize::MAX)
-        });
+        let most = self
+            .source
+            .maximum_concurrency
+            .map_or(AT_FIRST, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let mut running = JoinSet::new();
         loop {
             while running.try_join_next().is_some() {}

@@ -3,6 +3,8 @@
 //! 3.1 and 4.1).
 //!
 //! A portal that knows its secret checks signatures; one that was never told it takes what comes.
+//! They do what is asked of every portal: what comes again under the same `Idempotency-Key` is
+//! answered 200 and not taken again; what is taken is answered 201.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -49,6 +51,8 @@ struct State {
     secret: Option<SecretString>,
     secrets: BTreeMap<String, SecretString>,
     requests: Vec<Received>,
+    /// Domain and `Idempotency-Key` of what was taken.
+    taken: BTreeSet<(String, String)>,
     failures: Vec<Failure>,
     down: BTreeSet<String>,
     held: BTreeMap<String, Held>,
@@ -164,9 +168,9 @@ impl PortalSim {
         }
     }
 
-    /// The next notification of each of these portals is held before it is taken. Who gives up on
-    /// it has told that portal nothing.
-    pub fn hold_next(&self, domains: impl IntoIterator<Item = String>) -> Held {
+    /// Notifications of these portals are held before they are taken. Who gives up on one has told
+    /// that portal nothing.
+    pub fn hold(&self, domains: impl IntoIterator<Item = String>) -> Held {
         let held = Held::new();
         let each = domains.into_iter().map(|domain| (domain, held.clone()));
         self.state().held.extend(each);
@@ -192,7 +196,7 @@ async fn receive(extract::State(sim): extract::State<PortalSim>, request: Reques
         .unwrap_or_default();
     let path = parts.uri.path().trim_start_matches('/');
     let (domain, path) = path.split_once('/').unwrap_or((path, ""));
-    let held = sim.state().held.remove(domain);
+    let held = sim.state().held.get(domain).cloned();
     if let Some(held) = held {
         held.wait().await;
     }
@@ -208,17 +212,19 @@ async fn receive(extract::State(sim): extract::State<PortalSim>, request: Reques
         let verified = secret.map(|secret| signed(secret).is_ok());
         (verified, state.failure_of(domain))
     };
+    let headers = texts(&parts.headers);
     let status = match (&failure, verified, known) {
         (Some(failure), ..) => failure.status,
         (None, Some(false), true) => 401,
-        (None, _, true) => 201,
+        (None, _, true) if sim.state().takes(domain, headers.get("idempotency-key")) => 201,
+        (None, _, true) => 200,
         (None, _, false) => 404,
     };
     sim.state().requests.push(Received {
         method: parts.method.to_string(),
         domain: domain.to_owned(),
         path: format!("/{path}"),
-        headers: texts(&parts.headers),
+        headers,
         body: as_json(&body),
         verified,
         status,
@@ -241,6 +247,11 @@ async fn receive(extract::State(sim): extract::State<PortalSim>, request: Reques
 }
 
 impl State {
+    /// Whether this is taken: not what was taken before.
+    fn takes(&mut self, domain: &str, key: Option<&String>) -> bool {
+        key.is_none_or(|key| self.taken.insert((domain.to_owned(), key.clone())))
+    }
+
     /// What the portal of `domain` answers instead of its own, this time.
     fn failure_of(&mut self, domain: &str) -> Option<Failure> {
         if self.down.contains(domain) {
@@ -298,7 +309,10 @@ struct Down {
     down: bool,
 }
 
-async fn set_down(extract::State(sim): extract::State<PortalSim>, Json(body): Json<Down>) -> StatusCode {
+async fn set_down(
+    extract::State(sim): extract::State<PortalSim>,
+    Json(body): Json<Down>,
+) -> StatusCode {
     sim.set_down(&body.domain, body.down);
     StatusCode::NO_CONTENT
 }
