@@ -9,6 +9,7 @@ pub mod audit;
 pub mod billing;
 #[cfg(feature = "stripe-api")]
 pub mod customers;
+pub mod dead_letters;
 pub mod enqueue;
 pub mod error;
 mod fresh;

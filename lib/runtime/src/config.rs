@@ -79,6 +79,7 @@ variables! {
     INVOICE_QUEUE_URL: Text, "URL of the queue of subscriptions to be billed.";
     REPORT_QUEUE_URL: Text, "URL of the queue of reports to be written.";
     STORAGE_USAGE_QUEUE_URL: Text, "URL of the queue of universities whose files are to be measured.";
+    DEAD_LETTER_QUEUE_URLS: Text, "URLs of the dead-letter queues, separated by commas.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
     SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";
     EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";
