@@ -15,6 +15,7 @@ pub mod http_api;
 pub mod lambda;
 pub mod openapi;
 pub mod progress;
+pub mod redrive;
 pub mod remote;
 pub mod samples;
 pub mod scheduler;

@@ -93,6 +93,11 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         at: Timestamp,
     },
+    /// Moves what lies in a dead-letter queue of the running stack back to where it was given up.
+    Redrive {
+        /// The queue or its dead-letter queue, e.g. `EmailQueue` or `bitflow-local-email`.
+        queue: String,
+    },
     /// Prints the description of the HTTP API, as it stands in `infra/openapi.json`.
     Openapi,
     /// Backs up a stack's tables into its bucket.
@@ -151,6 +156,7 @@ async fn main() -> ExitCode {
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
         Some(Command::Sample { event }) => remote::print_sample(&data, &event).await,
+        Some(Command::Redrive { queue }) => remote::redrive(&data, &queue).await,
         Some(Command::Openapi) => {
             print!("{}", openapi::document());
             Ok(())

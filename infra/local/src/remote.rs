@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::backup::{BackupError, Manifest, Place};
 use crate::functions::workspace;
 use crate::http_api::jwt::Issuer;
+use crate::redrive;
 use crate::samples::{Secrets, caller, sign_anew};
 use crate::stack::{
     ALL_SCOPES, AUDIENCE, Info, STACK_NAME, admin, bucket, dynamo, s3, template_settings,
@@ -120,6 +121,14 @@ pub async fn fire(data: &Path, job: &str, at: Timestamp) -> Result<(), String> {
         })
         .ok_or_else(|| format!("{STACK_NAME} has no scheduled job {job}"))?;
     call(&info, job, crate::scheduler::input(schedule, at).to_vec()).await
+}
+
+/// Moves what lies in a dead-letter queue back to where it was given up, and says how much it was.
+pub async fn redrive(data: &Path, queue: &str) -> Result<(), String> {
+    let info = announced(data)?;
+    let moved = redrive::run(&info, &model(&info)?, queue).await?;
+    println!("{moved}");
+    Ok(())
 }
 
 /// Where a backup comes from or goes to.

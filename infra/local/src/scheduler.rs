@@ -146,25 +146,39 @@ impl Scheduler {
             let input = input(schedule, due);
             if let Err(error) = self.inner.lambda.invoke_later(function, input) {
                 tracing::warn!(function, %due, %error, "a scheduled run was not begun");
-                self.give_up(schedule, due);
+                self.give_up(function, schedule, due, &error);
             }
         }
     }
 
-    fn give_up(&self, schedule: &Schedule, due: Timestamp) {
+    /// Tells the schedule's dead-letter queue of a run that was not begun.
+    /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html>
+    fn give_up(&self, function: &str, schedule: &Schedule, due: Timestamp, error: &InvokeError) {
         let Some(queue) = &schedule.dead_letter_queue else {
             return;
         };
-        let body = String::from_utf8_lossy(&input(schedule, due)).into_owned();
-        if let Err(error) = self.inner.sqs.send(
-            queue,
-            NewMessage {
-                body,
-                ..NewMessage::default()
-            },
-        ) {
+        let dead = NewMessage {
+            body: String::from_utf8_lossy(&input(schedule, due)).into_owned(),
+            ..NewMessage::default()
+        }
+        .with_texts([
+            ("SCHEDULE_ARN", self.schedule_arn(function)),
+            ("TARGET_ARN", self.inner.lambda.arn(function)),
+            ("ERROR_CODE", "ResourceNotFoundException".to_owned()),
+            ("ERROR_MESSAGE", error.to_string()),
+            ("RETRY_ATTEMPTS", "0".to_owned()),
+        ]);
+        if let Err(error) = self.inner.sqs.send(queue, dead) {
             tracing::error!(queue, %error, "a scheduled run was lost");
         }
+    }
+
+    fn schedule_arn(&self, function: &str) -> String {
+        let arn = self.inner.lambda.arn(function);
+        let parts: Vec<&str> = arn.split(':').collect();
+        let (region, account) = (parts.get(3), parts.get(4));
+        let (region, account) = (region.unwrap_or(&""), account.unwrap_or(&""));
+        format!("arn:aws:scheduler:{region}:{account}:schedule/default/{function}")
     }
 }
 

@@ -628,6 +628,18 @@ pub(crate) fn dynamo(aws: &AwsInfo, aws_url: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
+/// A client of a stack's SQS.
+pub(crate) fn sqs(aws: &AwsInfo, aws_url: &str) -> aws_sdk_sqs::Client {
+    let (id, secret) = (&aws.access_key_id, &aws.secret_access_key);
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+        .region(aws_sdk_sqs::config::Region::new(aws.region.clone()))
+        .credentials_provider(Credentials::new(id, secret, None, None, "bitflow-local"))
+        .endpoint_url(aws_url)
+        .build();
+    aws_sdk_sqs::Client::from_conf(config)
+}
+
 /// The bucket of files.
 pub(crate) fn bucket(model: &Model) -> String {
     let mut buckets = model.buckets.iter().map(|bucket| bucket.name.clone());

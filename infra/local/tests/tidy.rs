@@ -12,6 +12,8 @@ use bitflow_local::functions::workspace;
 use bitflow_local::stack::{Settings, Stack};
 use bitflow_local::template::model::{Model, Trigger};
 use bitflow_runtime::config;
+use bitflow_store::inbox;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 /// Which layers a layer may use (`infra/ARCHITECTURE.md` §2). A layer's crates do not use each
@@ -162,6 +164,33 @@ async fn queues_and_sources_are_sane() {
                 Trigger::Http(_) | Trigger::Schedule(_) => {}
             }
         }
+    }
+}
+
+/// What lies in a queue that nothing reads is told to the owner, once, however long it lies there.
+#[tokio::test]
+async fn every_dead_letter_queue_is_watched() {
+    let model = model().await;
+    let job = model
+        .functions
+        .iter()
+        .find(|it| it.binary == "watch-dead-letters-job")
+        .expect("the job");
+    let urls = job.environment["DEAD_LETTER_QUEUE_URLS"].split(',');
+    let name = |path: &str| path.rsplit(['/', ':']).next().unwrap().to_owned();
+    let watched: BTreeSet<String> = urls.map(name).collect();
+    let read = |action: &String| action == "sqs:ReceiveMessage";
+    let readable = job.policies.iter().filter(|it| it.actions.iter().any(read));
+    let readable: BTreeSet<String> = readable
+        .flat_map(|it| it.resources.iter().map(|arn| name(arn)))
+        .collect();
+    let dead = model.queues.iter().filter(|it| it.redrive.is_none());
+    let dead: BTreeSet<String> = dead.map(|it| it.name.clone()).collect();
+    assert_eq!(watched, dead);
+    assert_eq!(readable, dead);
+    for queue in &model.queues {
+        let kept = SignedDuration::try_from(queue.retention).unwrap();
+        assert!(kept < inbox::KEPT, "{} outlives the inbox", queue.name);
     }
 }
 

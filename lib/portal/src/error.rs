@@ -108,6 +108,14 @@ pub enum PortalError {
         /// SQS's error code, or what happened to the call.
         code: String,
     },
+    /// A dead-letter queue could not be looked into.
+    #[error("dead-letter queue {queue} could not be read ({code})")]
+    DeadLetters {
+        /// The queue's name.
+        queue: String,
+        /// SQS's error code, or what happened to the call.
+        code: String,
+    },
     /// There is no such university.
     #[error("there is no university {0}")]
     NoUniversity(UniversityId),
@@ -234,6 +242,7 @@ impl Fault for PortalError {
             Self::Push(source) => source.class(),
             Self::Bus { .. }
             | Self::Queue { .. }
+            | Self::DeadLetters { .. }
             | Self::Held
             | Self::TooEarly
             | Self::Contended { .. } => Class::Busy,

@@ -10,6 +10,7 @@ pub mod billing;
 mod contention;
 #[cfg(feature = "stripe-api")]
 pub mod customers;
+pub mod dead_letters;
 pub mod enqueue;
 pub mod error;
 mod fresh;

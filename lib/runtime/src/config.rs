@@ -103,6 +103,7 @@ variables! {
     PORTAL_DELIVERY_QUEUE_URL: Text, "URL of the queue of portals to be told of a notification.";
     PORTAL_URL_TEMPLATE: Text = "https://{domain}:8000", "Where a university's portal is: a URL with `{domain}` in its host or path.";
     PORTAL_ALLOWED_NETWORKS: Text = "none", "Special addresses that portals may have all the same, such as `127.0.0.0/8,::1`; `none` on the public internet.";
+    DEAD_LETTER_QUEUE_URLS: Text, "URLs of the dead-letter queues, separated by commas.";
     PAYMENT_REMINDER_DAYS: Days = "1,7,14,30", "After how many days an overdue invoice is reminded of.";
     SUBSCRIPTION_WARNING_DAYS: Day = "7", "How many days before its end a subscription is warned of.";
     EVENT_BUS_NAME: Text, "Name of the EventBridge bus.";

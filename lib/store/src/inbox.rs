@@ -67,6 +67,22 @@ impl Inbox {
         Self { kept, ..self }
     }
 
+    /// Whether a row of `message_id` is there: a cheap look (eventually consistent) for those who
+    /// mostly come upon what was handled. Whoever acts on "no" adds the row all the same.
+    pub async fn has(&self, message_id: &str) -> Result<bool, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("consumer", s(self.consumer))
+            .key("message_id", s(message_id))
+            .projection_expression("message_id")
+            .send()
+            .await
+            .map_err(|error| StoreError::dynamo("GetItem inbox", error))?;
+        Ok(found.item.is_some())
+    }
+
     /// Adds "handled" to the transaction of the effect.
     pub fn handled(&self, transaction: &mut Transaction, message_id: &str, now: Timestamp) {
         let item = to_item(&Record {

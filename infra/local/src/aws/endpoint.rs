@@ -67,6 +67,7 @@ pub struct ServiceError {
     code: String,
     message: String,
     query_error: Option<String>,
+    status: StatusCode,
 }
 
 impl ServiceError {
@@ -76,6 +77,7 @@ impl ServiceError {
             code: code.into(),
             message: message.into(),
             query_error: None,
+            status: StatusCode::BAD_REQUEST,
         }
     }
 
@@ -96,6 +98,15 @@ impl ServiceError {
         }
     }
 
+    /// What is asked about is not there: 404.
+    #[must_use]
+    pub fn not_found(self) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            ..self
+        }
+    }
+
     /// The code.
     pub fn code(&self) -> &str {
         &self.code
@@ -110,7 +121,7 @@ impl ServiceError {
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
         let body = json!({ "__type": self.code, "message": self.message });
-        let mut response = json_response(StatusCode::BAD_REQUEST, &body);
+        let mut response = json_response(self.status, &body);
         if let Some(value) = self
             .query_error
             .and_then(|it| HeaderValue::from_str(&it).ok())

@@ -223,14 +223,19 @@ impl EventBridge {
         let Err(error) = sent else { return };
         tracing::error!(rule = rule.logical_id, target = target.id, %error, "an event was not delivered");
         if let Some(queue) = &target.dead_letter_queue {
-            let body = event.to_string();
-            if let Err(error) = self.inner.sqs.send(
-                queue,
-                NewMessage {
-                    body,
-                    ..NewMessage::default()
-                },
-            ) {
+            // <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html>
+            let dead = NewMessage {
+                body: event.to_string(),
+                ..NewMessage::default()
+            }
+            .with_texts([
+                ("RULE_ARN", self.rule_arn(rule)),
+                ("TARGET_ARN", self.inner.sqs.arn(&target.queue)),
+                ("ERROR_CODE", "NO_RESOURCE".to_owned()),
+                ("ERROR_MESSAGE", error.to_string()),
+                ("RETRY_ATTEMPTS", "0".to_owned()),
+            ]);
+            if let Err(error) = self.inner.sqs.send(queue, dead) {
                 tracing::error!(rule = rule.logical_id, queue, %error, "nor to its dead-letter queue");
             }
         }
@@ -241,6 +246,14 @@ impl EventBridge {
             region, account, ..
         } = &self.inner.identity;
         format!("arn:aws:events:{region}:{account}:event-bus/{bus}")
+    }
+
+    fn rule_arn(&self, rule: &Rule) -> String {
+        let Identity {
+            region, account, ..
+        } = &self.inner.identity;
+        let (bus, id) = (&rule.bus, &rule.logical_id);
+        format!("arn:aws:events:{region}:{account}:rule/{bus}/{id}")
     }
 
     fn time(&self) -> String {

@@ -25,7 +25,7 @@ use support::{text, time};
 /// Where the owner listens.
 const CHANNEL: &str = "private-bitflow-admin";
 
-const ALL: [Samples; 21] = [
+const ALL: [Samples; 22] = [
     ACTIVITY_LISTENER,
     ALERT_LISTENER,
     ALERTS_API,
@@ -47,6 +47,7 @@ const ALL: [Samples; 21] = [
     UNIVERSITIES_API,
     UNIVERSITY_SYNC,
     WARN_EXPIRING_SUBSCRIPTIONS_JOB,
+    WATCH_DEAD_LETTERS_JOB,
 ];
 
 const ACTIVITY_LISTENER: Samples = Samples {
@@ -589,6 +590,19 @@ async fn warn_expiring_subscriptions_job() {
     world.run(&WARN_EXPIRING_SUBSCRIPTIONS_JOB).await;
     let warning = "Your Bitflow subscription ends on 1 February 2026";
     assert_eq!(world.subjects(), [warning]);
+    world.stack.finish().await;
+}
+
+const WATCH_DEAD_LETTERS_JOB: Samples = Samples {
+    function: "watch-dead-letters-job",
+    answers: &[("scheduled.json", Null)],
+};
+
+#[tokio::test]
+async fn watch_dead_letters_job() {
+    let world = World::start().await;
+    world.run(&WATCH_DEAD_LETTERS_JOB).await;
+    assert!(world.stack.rows("alerts").await.is_empty());
     world.stack.finish().await;
 }
 

@@ -72,6 +72,21 @@ impl TestStack {
         Self::start_with(settings).await
     }
 
+    /// Of a template that is the product's but for this: each first text is the second.
+    pub(crate) async fn start_changed(changes: &[(&str, &str)]) -> Self {
+        let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
+        let mut settings = Settings::passing(functions).without_limits();
+        let mut template = std::fs::read_to_string(&settings.template).expect("a template");
+        for (from, to) in changes {
+            assert!(template.contains(from), "{from}");
+            template = template.replace(from, to);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        settings.template = folder.path().join("template.yaml");
+        std::fs::write(&settings.template, template).expect("written");
+        Self::start_with(settings).await
+    }
+
     async fn start_with(settings: Settings) -> Self {
         let stack = Stack::start(settings).await.expect("the stack starts");
         Self {

@@ -1,5 +1,7 @@
-//! SQS standard queues: [`queue`] is one queue's rules, [`wire`] the JSON protocol.
+//! SQS standard queues: [`queue`] is one queue's rules, [`moves`] redrives dead letters, [`wire`] is
+//! the JSON protocol.
 
+mod moves;
 pub mod queue;
 mod wire;
 
@@ -31,6 +33,8 @@ struct Inner {
     queues: Mutex<BTreeMap<String, Queue>>,
     /// Told when there may be a message to receive, by queue: so that each wakes its own pollers.
     news: BTreeMap<String, watch::Sender<()>>,
+    /// Locked before the queues, never after.
+    moves: Mutex<Vec<moves::Task>>,
     identity: Identity,
     clock: Clock,
     progress: Progress,
@@ -46,6 +50,9 @@ pub enum SqsError {
     /// `ReceiptHandleIsInvalid`.
     #[error("the receipt handle is not valid")]
     ReceiptHandle,
+    /// `ResourceNotFoundException`, with what is not there.
+    #[error("{0}")]
+    NotFound(&'static str),
     /// `InvalidParameterValue` or `InvalidMessageContents`, with what is wrong.
     #[error("{0}")]
     Invalid(String),
@@ -89,6 +96,7 @@ impl Sqs {
         let inner = Inner {
             queues: Mutex::new(queues),
             news,
+            moves: Mutex::default(),
             identity,
             clock,
             progress,
@@ -125,7 +133,8 @@ impl Sqs {
             let (received, dead) =
                 self.with(queue, |queue| queue.receive(most, visibility, now))?;
             for (target, message) in dead {
-                self.with(&target, |queue| queue.take_in(message, now))?;
+                let from = self.arn(queue);
+                self.with(&target, |queue| queue.take_in(message, from, now))?;
                 self.tell(&target);
             }
             if !received.is_empty() || wait.is_zero() {
@@ -192,9 +201,9 @@ impl Sqs {
     /// queue stays there; see [`dead_letters`](Self::dead_letters).
     pub fn pending(&self) -> Vec<Pending> {
         let now = self.inner.clock.now();
+        let mut pending = self.moving();
         let queues = self.lock();
         let dead = dead_letter_queues(&queues);
-        let mut pending = Vec::new();
         for (name, queue) in queues.iter().filter(|(name, _)| !dead.contains(*name)) {
             let Depth {
                 visible,

@@ -28,6 +28,22 @@ pub struct NewMessage {
     pub delay: Option<Duration>,
 }
 
+impl NewMessage {
+    /// The same with these attributes, of type `String`.
+    #[must_use]
+    pub fn with_texts<const N: usize>(mut self, texts: [(&str, String); N]) -> Self {
+        self.attributes.extend(texts.map(|(name, value)| {
+            let attribute = Attribute {
+                data_type: "String".to_owned(),
+                string_value: Some(value),
+                binary_value: None,
+            };
+            (name.to_owned(), attribute)
+        }));
+        self
+    }
+}
+
 /// One message attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -61,6 +77,9 @@ pub struct Message {
     pub receipt_handle: Option<String>,
     /// Nobody gets it before.
     pub visible_at: Timestamp,
+    /// `DeadLetterQueueSourceArn`: the queue that gave it up.
+    #[serde(default)]
+    pub dead_letter_source_arn: Option<String>,
     /// A poller of the stack is working on it.
     #[serde(skip)]
     pub held: bool,
@@ -150,20 +169,62 @@ impl Queue {
             receive_count: 0,
             receipt_handle: None,
             visible_at: later(now, new.delay.unwrap_or(self.declared.delay)),
+            dead_letter_source_arn: None,
             held: false,
         };
         self.messages.push(message.clone());
         Ok(message)
     }
 
-    /// Takes over a message that another queue gave up.
-    pub fn take_in(&mut self, message: Message, now: Timestamp) {
+    /// Takes over a message that the queue `from` gave up. It stays the one it was: its id, its age
+    /// and how often it was received.
+    pub fn take_in(&mut self, message: Message, from: String, now: Timestamp) {
         self.messages.push(Message {
             receipt_handle: None,
             visible_at: now,
+            dead_letter_source_arn: Some(from),
             held: false,
             ..message
         });
+    }
+
+    /// Takes a message that was redriven. It is a new one, with a new id and age.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html>
+    pub fn take_redriven(&mut self, message: Message, now: Timestamp) {
+        self.messages.push(Message {
+            message_id: Uuid::new_v4().to_string(),
+            sent_at: now,
+            first_received_at: None,
+            receive_count: 0,
+            receipt_handle: None,
+            visible_at: now,
+            dead_letter_source_arn: None,
+            held: false,
+            ..message
+        });
+    }
+
+    /// Gives away up to `most` visible messages, in their order, up to the first that `may` not go;
+    /// and whether there was such a one.
+    pub fn give_away(
+        &mut self,
+        most: usize,
+        now: Timestamp,
+        may: impl Fn(&Message) -> bool,
+    ) -> (Vec<Message>, bool) {
+        let (mut given, mut stopped) = (Vec::new(), false);
+        let mut kept = Vec::new();
+        for message in std::mem::take(&mut self.messages) {
+            let goes = message.visible_at <= now && !stopped && given.len() < most;
+            if goes && may(&message) {
+                given.push(message);
+            } else {
+                stopped |= goes;
+                kept.push(message);
+            }
+        }
+        self.messages = kept;
+        (given, stopped)
     }
 
     /// Up to `most` (10 at the most) visible messages; and those that were received too often, with

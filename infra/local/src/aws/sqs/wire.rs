@@ -44,36 +44,7 @@ pub async fn serve(sqs: &Sqs, operation: &str, body: &Value) -> Result<Value, Se
             let sent = sqs.send(queue, read::<Send>(entry)?.into())?;
             Ok(sent_answer(&sent))
         }),
-        "ReceiveMessage" => {
-            let seconds = |name: &str| body[name].as_u64().map(Duration::from_secs);
-            let most = body["MaxNumberOfMessages"].as_u64().unwrap_or(1);
-            if !(1..=10).contains(&most) {
-                return Err(invalid("MaxNumberOfMessages must be from 1 to 10."));
-            }
-            let most = usize::try_from(most).unwrap_or(10);
-            let wait = seconds("WaitTimeSeconds").unwrap_or_default();
-            let received = sqs
-                .receive(queue, most, seconds("VisibilityTimeout"), wait)
-                .await?;
-            if received.is_empty() {
-                return Ok(json!({}));
-            }
-            for message in &received {
-                sqs.let_go(queue, message.receipt_handle.as_deref().unwrap_or_default())?;
-            }
-            let wanted = |list: &str, name: &str| {
-                let names = body[list]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str);
-                names.into_iter().any(|it| it == "All" || it == name)
-            };
-            let messages = received
-                .iter()
-                .map(|message| received_answer(message, &wanted));
-            Ok(json!({ "Messages": messages.collect::<Vec<_>>() }))
-        }
+        "ReceiveMessage" => receive(sqs, queue, body).await,
         "DeleteMessage" => {
             sqs.delete(queue, body["ReceiptHandle"].as_str().unwrap_or_default())?;
             Ok(json!({}))
@@ -94,8 +65,58 @@ pub async fn serve(sqs: &Sqs, operation: &str, body: &Value) -> Result<Value, Se
             sqs.purge(queue)?;
             Ok(json!({}))
         }
+        "StartMessageMoveTask" => {
+            let source = body["SourceArn"].as_str().unwrap_or_default();
+            let (to, rate) = (
+                &body["DestinationArn"],
+                &body["MaxNumberOfMessagesPerSecond"],
+            );
+            let handle = sqs.start_move(source, to.as_str(), rate.as_u64())?;
+            Ok(json!({ "TaskHandle": handle }))
+        }
+        "ListMessageMoveTasks" => {
+            let source = body["SourceArn"].as_str().unwrap_or_default();
+            let most = body["MaxResults"].as_u64().unwrap_or(1);
+            Ok(json!({ "Results": sqs.moves_of(source, most)? }))
+        }
+        "CancelMessageMoveTask" => {
+            let handle = body["TaskHandle"].as_str().unwrap_or_default();
+            let moved = sqs.cancel_move(handle)?;
+            Ok(json!({ "ApproximateNumberOfMessagesMoved": moved }))
+        }
         other => Err(ServiceError::unknown_operation("AmazonSQS", other)),
     }
+}
+
+async fn receive(sqs: &Sqs, queue: &str, body: &Value) -> Result<Value, ServiceError> {
+    let seconds = |name: &str| body[name].as_u64().map(Duration::from_secs);
+    let most = body["MaxNumberOfMessages"].as_u64().unwrap_or(1);
+    if !(1..=10).contains(&most) {
+        return Err(invalid("MaxNumberOfMessages must be from 1 to 10."));
+    }
+    let most = usize::try_from(most).unwrap_or(10);
+    let wait = seconds("WaitTimeSeconds").unwrap_or_default();
+    let received = sqs
+        .receive(queue, most, seconds("VisibilityTimeout"), wait)
+        .await?;
+    if received.is_empty() {
+        return Ok(json!({}));
+    }
+    for message in &received {
+        sqs.let_go(queue, message.receipt_handle.as_deref().unwrap_or_default())?;
+    }
+    let wanted = |list: &str, name: &str| {
+        let names = body[list]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        names.into_iter().any(|it| it == "All" || it == name)
+    };
+    let messages = received
+        .iter()
+        .map(|message| received_answer(message, &wanted));
+    Ok(json!({ "Messages": messages.collect::<Vec<_>>() }))
 }
 
 impl From<SqsError> for ServiceError {
@@ -107,6 +128,11 @@ impl From<SqsError> for ServiceError {
             SqsError::ReceiptHandle => {
                 Self::new("com.amazonaws.sqs#ReceiptHandleIsInvalid", message)
                     .with_query_error("ReceiptHandleIsInvalid")
+            }
+            SqsError::NotFound(_) => {
+                Self::new("com.amazonaws.sqs#ResourceNotFoundException", message)
+                    .with_query_error("ResourceNotFoundException")
+                    .not_found()
             }
             SqsError::Invalid(_) => invalid(&message),
         }
@@ -244,12 +270,15 @@ fn received_answer(message: &Message, wanted: &impl Fn(&str, &str) -> bool) -> V
 pub(crate) fn system_attributes(message: &Message) -> Vec<(&'static str, String)> {
     let millis = |at: jiff::Timestamp| at.as_millisecond().to_string();
     let first = message.first_received_at.unwrap_or(message.sent_at);
-    vec![
+    let mut attributes = vec![
         ("ApproximateReceiveCount", message.receive_count.to_string()),
         ("ApproximateFirstReceiveTimestamp", millis(first)),
         ("SenderId", "AIDALOCALSTACK".to_owned()),
         ("SentTimestamp", millis(message.sent_at)),
-    ]
+    ];
+    let source = message.dead_letter_source_arn.clone();
+    attributes.extend(source.map(|arn| ("DeadLetterQueueSourceArn", arn)));
+    attributes
 }
 
 fn attributes(sqs: &Sqs, name: &str) -> Result<Value, ServiceError> {

@@ -135,6 +135,11 @@ impl StripeSim {
         self.controls().failures.push(failure);
     }
 
+    /// Whatever was to fail does not any more.
+    pub fn fail_no_more(&self) {
+        self.controls().failures.clear();
+    }
+
     /// The next request whose path begins so takes effect, but its answer is held.
     pub fn hold_answer(&self, path: &str) -> Held {
         let held = Held::new();
