@@ -4,11 +4,14 @@ use bitflow_domain::billing::payment::{Payment, PaymentStatus};
 use bitflow_domain::billing::subscription::{ManualPlan, Subscription};
 use bitflow_domain::contact::{DomainName, EmailAddress};
 use bitflow_domain::decision::Decision;
-use bitflow_domain::id::{InvoiceId, PaymentId, SubscriptionId, UniversityId};
+use bitflow_domain::id::{InvoiceId, NotificationId, PaymentId, SubscriptionId, UniversityId};
 use bitflow_domain::money::{Currency, Money};
+use bitflow_domain::notification::{Delivery, Notice, NoticeMessage, NoticeTitle, Notification};
 use bitflow_domain::secret::PortalSecrets;
 use bitflow_domain::university::{NewUniversity, StorageQuota, University, UniversityName};
 use bitflow_domain::version::Version;
+use bitflow_store::deliveries::Deliveries;
+use bitflow_store::notifications::Notifications;
 use bitflow_store::payments::Payments;
 use bitflow_store::transaction::Transaction;
 use bitflow_store::universities::Universities;
@@ -31,6 +34,11 @@ pub(crate) const INVOICE: InvoiceId = InvoiceId::from_uuid(sample(2));
 pub(crate) const PLAN: SubscriptionId = SubscriptionId::from_uuid(sample(3));
 /// An invoice of it that is paid.
 pub(crate) const PAID_INVOICE: InvoiceId = InvoiceId::from_uuid(sample(5));
+
+/// A notification.
+const NOTIFICATION: NotificationId = NotificationId::from_uuid(sample(8));
+/// The subject of the mail of one.
+pub(crate) const DOWNTIME: &str = "Scheduled Maintenance: 1 February 2099, 02:00 UTC";
 
 /// What an invoice asks for, cents.
 const AMOUNT: i64 = 129_900;
@@ -100,6 +108,29 @@ impl World {
             panic!("a plan that was just made can be cancelled")
         };
         self.insert(|transaction| self.stack.subscriptions().insert(transaction, &plan))
+            .await;
+    }
+
+    /// The notification, which nobody announced yet.
+    pub(crate) async fn insert_notification(&self) {
+        let notice = Notice {
+            title: NoticeTitle::parse("Scheduled Maintenance").expect("a title"),
+            message: NoticeMessage::parse("System will be down for 2 hours").expect("a message"),
+            scheduled_at: time("2099-02-01T02:00:00Z"),
+        };
+        let at = time("2025-12-31T00:00:00Z");
+        let notification = Notification::new(NOTIFICATION, notice, "sample-admin", at);
+        let table = Notifications::new(&self.stack.dynamo(), self.stack.name("notifications"));
+        self.insert(|transaction| table.insert(transaction, &notification))
+            .await;
+    }
+
+    /// Its delivery, which nobody tried yet.
+    pub(crate) async fn insert_delivery(&self) {
+        let at = time("2025-12-31T00:00:00Z");
+        let delivery = Delivery::announced(NOTIFICATION, UNIVERSITY, "sample-request", at);
+        let table = Deliveries::new(&self.stack.dynamo(), self.stack.name("deliveries"));
+        self.insert(|transaction| table.insert(transaction, &delivery))
             .await;
     }
 
@@ -198,6 +229,14 @@ impl World {
     pub(crate) fn invoices_at_stripe(&self) -> usize {
         let invoices = self.stack.stripe.objects_of("invoice", &self.customer);
         invoices.len()
+    }
+
+    /// Sees to it that the manual plan has one invoice, at Stripe and in our books, up to `end`.
+    pub(crate) async fn is_billed_until(&self, end: &str) {
+        assert_eq!(self.invoices_at_stripe(), 1);
+        assert_eq!(self.stack.rows("invoices").await.len(), 1);
+        assert_eq!(self.plan().await.terms.current_period_end, time(end));
+        assert_eq!(self.stack.events(UNIVERSITY).await, ["InvoiceGenerated"]);
     }
 
     /// What was mailed, oldest first.
