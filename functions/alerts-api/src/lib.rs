@@ -142,6 +142,7 @@ async fn raise(
         Some(NewAlert {
             university_id: Some(university_id),
             kind: kind?,
+            subject: None,
             message: message?,
         })
     })?;

@@ -1,7 +1,8 @@
 //! The bodies that are answered.
 
 use bitflow_domain::id::{NotificationId, UniversityId};
-use bitflow_domain::notification::{Delivery, DeliveryCounts, DeliveryState, Notification};
+use bitflow_domain::notification::Notification;
+use bitflow_domain::notification::delivery::{Delivery, DeliveryCounts, DeliveryState};
 use bitflow_domain::version::Version;
 use bitflow_portal::maintenance::Report;
 use jiff::Timestamp;
@@ -43,7 +44,7 @@ pub(crate) struct NotificationView {
     state: &'static str,
     /// How many universities it was announced to so far.
     universities: u64,
-    /// When it was announced to all; null while that goes on.
+    /// When it was announced to all; null while that goes on, and where it was cancelled first.
     #[schema(value_type = Option<String>, format = DateTime)]
     announced_at: Option<Timestamp>,
     created_by: String,

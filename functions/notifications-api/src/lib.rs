@@ -18,9 +18,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bitflow_domain::id::NotificationId;
-use bitflow_domain::notification::{
-    DeliveryState, Notice, NoticeMessage, NoticeTitle, Notification,
-};
+use bitflow_domain::notification::delivery::DeliveryState;
+use bitflow_domain::notification::{Notice, NoticeMessage, NoticeTitle, Notification};
 use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId};
 use bitflow_portal::maintenance::Maintenance;
 use bitflow_portal::repeats::{self, Creation};
@@ -138,7 +137,7 @@ async fn create(
     });
     let title = fields.text("title", NoticeTitle::parse);
     let message = fields.text("message", NoticeMessage::parse);
-    let scheduled_at = fields.text("scheduled_at", |text| begins_at(text, now));
+    let scheduled_at = fields.text("scheduled_at", begins_at);
     let notice = fields.finish(|| {
         kind?;
         Some(Notice {
@@ -265,7 +264,7 @@ async fn cancel(
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "Entries at most; 25 by default."),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
-    responses((status = 200, description = "By university.", body = openapi::DeliveryPage)),
+    responses((status = 200, description = "By university; a page may have fewer than `limit`, or none, and not be the last.", body = openapi::DeliveryPage)),
     security(("admin" = ["notifications:write"])),
 )]
 async fn deliveries(
@@ -283,10 +282,9 @@ async fn deliveries(
 }
 
 /// When the maintenance begins.
-fn begins_at(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
-    let at = text.parse::<Timestamp>();
-    let at = at.map_err(|_| "must be a time, e.g. 2026-01-31T02:00:00Z")?;
-    (at >= now).then_some(at).ok_or("must not be in the past")
+fn begins_at(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse()
+        .map_err(|_| "must be a time, e.g. 2026-01-31T02:00:00Z")
 }
 
 /// Who asks, for the events that follow.

@@ -61,10 +61,15 @@ async fn retry_in(stack: &TestStack, hours: i64) {
     stack.settle().await;
 }
 
-fn taken(stack: &TestStack, domain: &str) -> Vec<Received> {
-    let requests = stack.portal.requests();
-    let taken = requests.into_iter().filter(|it| it.domain == domain);
-    taken.filter(|it| it.status == 201).collect()
+/// What a portal was sent.
+fn calls(stack: &TestStack, domain: &str) -> Vec<Received> {
+    let requests = stack.portal.requests().into_iter();
+    requests.filter(|it| it.domain == domain).collect()
+}
+
+/// What a portal answered.
+fn statuses(stack: &TestStack, domain: &str) -> Vec<u16> {
+    calls(stack, domain).iter().map(|it| it.status).collect()
 }
 
 fn downtime_mails(stack: &TestStack) -> Vec<String> {
@@ -112,9 +117,10 @@ async fn every_active_university_is_told_once_by_mail_and_at_its_portal() {
     stack.settle().await;
 
     for domain in [&uppsala_domain, &lund_domain] {
-        let taken = taken(&stack, domain);
-        assert_eq!(taken.len(), 1, "{domain}");
-        let request = &taken[0];
+        let calls = calls(&stack, domain);
+        assert_eq!(calls.len(), 1, "{domain}");
+        let request = &calls[0];
+        assert_eq!(request.status, 201);
         assert_eq!(request.path, "/api/notifications");
         assert_eq!(request.verified, Some(true), "{domain}");
         // The contract's body, word by word.
@@ -127,7 +133,7 @@ async fn every_active_university_is_told_once_by_mail_and_at_its_portal() {
         assert_eq!(request.body, body);
         assert!(request.headers["idempotency-key"].starts_with(&id));
     }
-    assert_eq!(taken(&stack, &gone_domain).len(), 0);
+    assert!(calls(&stack, &gone_domain).is_empty());
     let mut mails = downtime_mails(&stack);
     mails.sort();
     let expected = ["registrar@lund.example", "registrar@uppsala.example"];
@@ -205,7 +211,7 @@ async fn a_portal_that_fails_for_a_while_is_told_once() {
     }
     let id = schedule(&stack).await;
     stack.settle().await;
-    assert_eq!(taken(&stack, &domain).len(), 1);
+    assert_eq!(statuses(&stack, &domain), [500, 429, 201]);
     let delivery = &deliveries(&stack, &id, "").await[0];
     assert_eq!(delivery["state"], "delivered");
     assert_eq!(delivery["attempts"], 3);
@@ -220,18 +226,59 @@ async fn a_portal_that_fails_for_a_while_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_portal_that_wants_to_be_left_alone_is_left_alone() {
+    let stack = TestStack::start().await;
+    let (_, domain) = onboard(&stack, "Uppsala").await;
+    stack.portal.fail_next(Failure {
+        status: 503,
+        count: 1,
+        domain: Some(domain.clone()),
+        retry_after: Some(3 * 3600),
+    });
+    let id = schedule(&stack).await;
+    stack.settle().await;
+    // Longer than a message waits.
+    retry_in(&stack, 2).await;
+    assert_eq!(statuses(&stack, &domain), [503]);
+    retry_in(&stack, 4).await;
+    assert_eq!(statuses(&stack, &domain), [503, 201]);
+    assert_eq!(report(&stack, &id).await["deliveries"]["delivered"], 1);
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn a_portal_that_does_not_know_its_new_secret_yet_is_told_once_it_does() {
+    let stack = TestStack::start().await;
+    let (university, domain) = onboard(&stack, "Uppsala").await;
+    let rotate = format!("/api/admin/universities/{university}/portal-secret");
+    let (_, rotated) = stack.post(&rotate, &json!({})).await;
+    stack.settle().await;
+    let id = schedule(&stack).await;
+    stack.settle().await;
+    assert_eq!(statuses(&stack, &domain), [401; 4]);
+    let secret = text(&rotated["portal_secret"]).into();
+    stack.portal.set_secret_of(&domain, secret);
+    retry_in(&stack, 2).await;
+    assert_eq!(statuses(&stack, &domain)[4..], [201]);
+    assert_eq!(report(&stack, &id).await["deliveries"]["delivered"], 1);
+    stack.finish().await;
+}
+
+#[tokio::test]
 async fn a_portal_that_refuses_is_not_asked_again() {
     let stack = TestStack::start().await;
     let (_, domain) = onboard(&stack, "Uppsala").await;
-    // It was told another secret.
-    stack
-        .portal
-        .set_secret_of(&domain, "psk_other".to_owned().into());
+    stack.portal.fail_next(Failure {
+        status: 422,
+        count: 1,
+        domain: Some(domain),
+        retry_after: None,
+    });
     let id = schedule(&stack).await;
     stack.settle().await;
     let delivery = &deliveries(&stack, &id, "?state=failed").await[0];
     assert_eq!(delivery["attempts"], 1);
-    assert_eq!(delivery["last_status"], 401);
+    assert_eq!(delivery["last_status"], 422);
     let (_, alerts) = stack.get("/api/admin/alerts").await;
     assert_eq!(alerts["data"][0]["type"], "portal_unreachable");
     stack.finish().await;
@@ -255,8 +302,8 @@ async fn what_was_not_told_when_it_is_cancelled_is_not_told() {
     stack.settle().await;
     stack.portal.set_down(&down, false);
     retry_in(&stack, 24).await;
-    assert_eq!(taken(&stack, &up).len(), 1);
-    assert_eq!(taken(&stack, &down).len(), 0);
+    assert_eq!(statuses(&stack, &up), [201]);
+    assert_eq!(statuses(&stack, &down), [0; 4], "and not since");
     let report = report(&stack, &id).await;
     assert_eq!(report["deliveries"]["delivered"], 1);
     assert_eq!(report["deliveries"]["cancelled"], 1);
@@ -311,40 +358,39 @@ async fn a_courier_that_dies_is_made_up_for() {
     killed.expect("killed");
     held.release_all();
     stack.settle().await;
-    assert_eq!(taken(&stack, &domain).len(), 0, "whoever asked is gone");
+    assert!(calls(&stack, &domain).is_empty(), "whoever asked is gone");
     let delivery = &deliveries(&stack, &id, "").await[0];
     assert_eq!(
         (&delivery["state"], &delivery["attempts"]),
         (&json!("pending"), &json!(1))
     );
     retry_in(&stack, 1).await;
-    assert_eq!(taken(&stack, &domain).len(), 1);
+    assert_eq!(statuses(&stack, &domain), [201]);
     assert_eq!(report(&stack, &id).await["deliveries"]["delivered"], 1);
     stack.finish().await;
 }
 
 #[tokio::test]
-async fn an_announcer_that_dies_tells_nobody_twice() {
+async fn couriers_that_all_die_come_to_an_end() {
     let stack = TestStack::start().await;
-    for name in ["Uppsala", "Lund", "Visby"] {
-        onboard(&stack, name).await;
-    }
-    stack.sources.pause("portal-delivery-listener");
+    let (_, domain) = onboard(&stack, "Uppsala").await;
+    let held = stack.portal.hold([domain.clone()]);
     let id = schedule(&stack).await;
-    stack
-        .until(async || report(&stack, &id).await["universities"] == 3)
-        .await;
-    // Whether it came to its end or not, it is asked again.
-    stack
-        .lambda
-        .kill("maintenance-listener")
-        .await
-        .expect("killed");
-    stack.sources.resume("portal-delivery-listener");
+    for hours in 1..=7 {
+        held.arrived().await;
+        let killed = stack.lambda.kill("portal-delivery-listener").await;
+        killed.expect("killed");
+        stack.settle().await;
+        let at: Timestamp = real_now() + SignedDuration::from_hours(hours);
+        stack
+            .fire("retry-portal-deliveries-job", &at.to_string())
+            .await;
+    }
     stack.settle().await;
-    assert_eq!(stack.portal.requests().len(), 3);
-    assert_eq!(downtime_mails(&stack).len(), 3);
-    assert_eq!(report(&stack, &id).await["deliveries"]["delivered"], 3);
+    let delivery = &deliveries(&stack, &id, "?state=failed").await[0];
+    assert_eq!(delivery["attempts"], 7);
+    assert_eq!(delivery["last_error"], "no try came to its end");
+    held.release_all();
     stack.finish().await;
 }
 
@@ -357,7 +403,7 @@ async fn a_portal_at_a_special_address_is_never_called() {
     let delivery = &deliveries(&stack, &id, "?state=failed").await[0];
     assert_eq!(
         delivery["last_error"],
-        "the portal may not be called: 127.0.0.1 is loopback"
+        "the portal may not be called: its address is loopback"
     );
     assert_eq!(stack.portal.requests().len(), 0);
     stack.finish().await;
@@ -370,7 +416,7 @@ async fn what_is_wrong_is_said_at_once() {
         "type": "party",
         "title": "",
         "message": 7,
-        "scheduled_at": "2020-01-01T00:00:00Z",
+        "scheduled_at": "tomorrow",
         "colour": "red",
     });
     let (status, problem) = stack.post(PATH, &wrong).await;
@@ -385,11 +431,17 @@ async fn what_is_wrong_is_said_at_once() {
         [
             "colour is not a field of this request",
             "message must be a string",
-            "scheduled_at must not be in the past",
+            "scheduled_at must be a time, e.g. 2026-01-31T02:00:00Z",
             "title must have 1 to 200 characters and no control characters",
             "type must be maintenance",
         ]
     );
+    let mut past = notice();
+    past["scheduled_at"] = "2020-01-01T00:00:00Z".into();
+    let (status, problem) = stack.post(PATH, &past).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    let error = json!({ "field": "scheduled_at", "message": "must not be in the past" });
+    assert_eq!(problem["errors"], json!([error]));
     let nobody = "019a0000-0000-7000-8000-000000000009";
     for path in [format!("{PATH}/{nobody}"), format!("{PATH}/x")] {
         assert_eq!(stack.get(&path).await.0, StatusCode::NOT_FOUND, "{path}");

@@ -50,6 +50,8 @@ pub struct NewAlert {
     pub university_id: Option<UniversityId>,
     /// See [`Alert::kind`].
     pub kind: AlertType,
+    /// Which of several things of that type, e.g. of several queues: a repeat is about the same.
+    pub subject: Option<String>,
     /// See [`Alert::message`].
     pub message: AlertMessage,
 }
@@ -359,6 +361,7 @@ mod tests {
         let new = NewAlert {
             university_id: None,
             kind: AlertType::parse(kind).unwrap(),
+            subject: None,
             message: AlertMessage::parse(" Storage quota exceeded ").unwrap(),
         };
         Alert::raise(

@@ -50,7 +50,7 @@ impl Alerting {
     ) -> Result<Option<Alert>, PortalError> {
         const OPERATION: &str = "raise alert";
         for _ in 0..3 {
-            let last_id = self.folds.last(new.university_id, &new.kind).await;
+            let last_id = self.folds.last(new).await;
             let last_id = last_id.map_err(load(OPERATION))?;
             let last = match last_id {
                 Some(id) => self.alerts.get(id).await.map_err(load(OPERATION))?,
@@ -64,7 +64,7 @@ impl Alerting {
                 let id = AlertId::from_uuid(fresh::uuid(now));
                 let alert = Alert::raise(id, new.clone(), now);
                 self.alerts.insert(&mut transaction, &alert);
-                self.folds.point(&mut transaction, &alert, last_id);
+                self.folds.point(&mut transaction, (new, &alert), last_id);
                 self.outbox
                     .put(&mut transaction, &created(&alert, context, now));
                 id
@@ -234,6 +234,7 @@ pub fn alarm_of(event: &Envelope) -> Alarm {
     Alarm::Is(NewAlert {
         university_id: event.university_id,
         kind: AlertType::from(ours),
+        subject: None,
         message: AlertMessage::saying(&message),
     })
 }

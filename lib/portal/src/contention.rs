@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bitflow_store::transaction::CommitError;
+use bitflow_store::transaction::{CommitError, Transaction};
 
-use crate::error::{PortalError, commit};
+use crate::error::{self, PortalError};
 
 /// How long to stay away from rows that another transaction is at, milliseconds: it takes about as
 /// long, and those who lost together shall not come back together.
@@ -20,8 +20,36 @@ pub(crate) async fn lost(operation: &'static str, error: CommitError) -> Result<
             pause().await;
             Ok(())
         }
-        error => Err(commit(operation)(error)),
+        error => Err(error::commit(operation)(error)),
     }
+}
+
+/// How often a transaction is sent whose rows others are at.
+const SENDS: usize = 50;
+
+/// What came of a commit that nobody else's changes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It is stored.
+    Done,
+    /// It is not: what is stored of this entity is another already.
+    Lost(&'static str),
+}
+
+/// Commits what would be decided the same however often it is decided: for some seconds it is sent
+/// again while others are at its rows.
+pub(crate) async fn commit(
+    operation: &'static str,
+    transaction: impl Fn() -> Transaction,
+) -> Result<Committed, PortalError> {
+    for _ in 1..SENDS {
+        match transaction().commit().await {
+            Ok(()) => return Ok(Committed::Done),
+            Err(CommitError::Conflict { entity }) => return Ok(Committed::Lost(entity)),
+            Err(error) => lost(operation, error).await?,
+        }
+    }
+    Err(PortalError::Contended { operation })
 }
 
 async fn pause() {

@@ -131,6 +131,9 @@ pub enum PortalError {
     /// The university has no logo.
     #[error("university {0} has no logo")]
     NoLogo(UniversityId),
+    /// It is to happen at a time that is past.
+    #[error("the time is past")]
+    Past([Violation; 1]),
     /// There is no such upload, or it is not finished.
     #[error("there is no such upload")]
     NoUpload([Violation; 1]),
@@ -223,6 +226,7 @@ impl Fault for PortalError {
             Self::Refused { violations, .. } if violations.is_empty() => Class::Conflict,
             Self::Refused { .. }
             | Self::DeletedUniversity(_)
+            | Self::Past(_)
             | Self::NoUpload(_)
             | Self::KeyReused(_) => Class::Invalid,
             Self::Signature(source) => source.class(),
@@ -255,6 +259,7 @@ impl Fault for PortalError {
             Self::Commit { source, .. } => source.violations(),
             Self::Refused { violations, .. } => violations,
             Self::DeletedUniversity(violation)
+            | Self::Past(violation)
             | Self::NoUpload(violation)
             | Self::KeyReused(violation) => violation,
             _ => &[],

@@ -1,7 +1,9 @@
 //! One e-mail for each event that has one.
 
 use bitflow_domain::billing::subscription::SubscriptionStatus;
+use bitflow_domain::id::UniversityId;
 use bitflow_domain::money::Money;
+use bitflow_domain::university::UniversityStatus;
 use bitflow_email::format::{Amount, Bytes, Invoice, Link};
 use bitflow_email::message::{
     End, Expiring, InvoiceGenerated, InvoiceVoided, Message, PaymentActionRequired, PaymentFailed,
@@ -14,6 +16,7 @@ use bitflow_events::payload::{self, Payload, SubscriptionStatusChanged};
 use bitflow_store::inbox::{Claim, Delivery, Inbox};
 use bitflow_store::notifications::Notifications;
 use bitflow_store::universities::Universities;
+use futures_util::future::try_join;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{PortalError, load};
@@ -68,7 +71,10 @@ impl Mailroom {
                 return Ok(Mailed::NotOfThisListener);
             }
         };
-        if self.is_taken_back(&event.payload).await? {
+        if self
+            .is_not_told_any_more(&event.payload, university_id)
+            .await?
+        {
             return Ok(Mailed::None);
         }
         let message_id = event.event_id.to_string();
@@ -110,14 +116,25 @@ impl Mailroom {
         Ok(Mailed::Sent)
     }
 
-    /// Whether what an event tells is not to be told any more.
-    async fn is_taken_back(&self, payload: &Payload) -> Result<bool, PortalError> {
+    /// Whether it is maintenance that was cancelled, or that is none of the university's business
+    /// any more.
+    async fn is_not_told_any_more(
+        &self,
+        payload: &Payload,
+        university_id: UniversityId,
+    ) -> Result<bool, PortalError> {
         let Payload::MaintenanceAnnounced(announced) = payload else {
             return Ok(false);
         };
-        let found = self.notifications.get(announced.notification_id).await;
-        let found = found.map_err(load("mail maintenance"))?;
-        Ok(found.is_some_and(|notification| notification.cancelled.is_some()))
+        let (notification, university) = try_join(
+            self.notifications.get(announced.notification_id),
+            self.universities.get(university_id),
+        )
+        .await
+        .map_err(load("mail maintenance"))?;
+        let cancelled = notification.is_some_and(|it| it.cancelled.is_some());
+        let deleted = university.is_some_and(|it| it.status == UniversityStatus::Deleted);
+        Ok(cancelled || deleted)
     }
 }
 

@@ -12,9 +12,11 @@ pub mod due;
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::NotificationId;
-use bitflow_domain::notification::{Delivery, DeliveryCounts, DeliveryState, Notice, Notification};
+use bitflow_domain::notification::delivery::{Delivery, DeliveryCounts, DeliveryState};
+use bitflow_domain::notification::{Notice, Notification};
 use bitflow_events::envelope::{Context, Envelope};
 use bitflow_events::payload::{MaintenanceCancelled, MaintenanceScheduled};
+use bitflow_fault::Violation;
 use bitflow_store::deliveries::Deliveries;
 use bitflow_store::notifications::Notifications;
 use bitflow_store::outbox::Outbox;
@@ -22,7 +24,7 @@ use bitflow_store::page::{ListError, Page, PageRequest};
 use bitflow_store::transaction::{CommitError, Transaction};
 use jiff::Timestamp;
 
-use crate::contention;
+use crate::contention::{self, Committed};
 use crate::error::{PortalError, commit, load};
 use crate::fresh;
 
@@ -49,8 +51,8 @@ pub struct Report {
 }
 
 impl Maintenance {
-    /// Asks for a notification under `id`. Where it was asked for under that id before, it is
-    /// answered as it is.
+    /// Asks for a notification under `id`, of what is not past at `now`. Where it was asked for
+    /// under that id before, it is answered as it is.
     pub async fn schedule(
         &self,
         id: NotificationId,
@@ -59,6 +61,10 @@ impl Maintenance {
         now: Timestamp,
     ) -> Result<Notification, PortalError> {
         const OPERATION: &str = "schedule maintenance";
+        if notice.scheduled_at < now {
+            let violation = Violation::new("scheduled_at", "must not be in the past");
+            return Err(PortalError::Past([violation]));
+        }
         let notification = Notification::new(id, notice.clone(), &context.actor.id, now);
         let scheduled = MaintenanceScheduled {
             notification_id: id,
@@ -90,7 +96,7 @@ impl Maintenance {
         now: Timestamp,
     ) -> Result<Notification, PortalError> {
         const OPERATION: &str = "cancel maintenance";
-        for _ in 0..3 {
+        loop {
             let stored = self.known(OPERATION, id).await?;
             let Some(next) = stored.cancelled(&context.actor.id, now) else {
                 return Ok(stored);
@@ -107,18 +113,19 @@ impl Maintenance {
                 (id, next.version),
                 cancelled.into(),
             );
-            let mut transaction = Transaction::new(&self.dynamo);
-            self.notifications.cancel(&mut transaction, &next);
-            self.outbox.put(&mut transaction, &event);
-            match transaction.commit().await {
-                Ok(()) => return Ok(next),
-                // The announcement writes the same row, many times in a row.
-                Err(error) => contention::lost(OPERATION, error).await?,
+            let transaction = || {
+                let mut transaction = Transaction::new(&self.dynamo);
+                self.notifications.cancel(&mut transaction, &next);
+                self.outbox.put(&mut transaction, &event);
+                transaction
+            };
+            // The announcement writes the same row, many times in a row.
+            match contention::commit(OPERATION, transaction).await? {
+                Committed::Done => return Ok(next),
+                // Somebody else took it back: nothing else is in the way.
+                Committed::Lost(_) => {}
             }
         }
-        Err(PortalError::Contended {
-            operation: OPERATION,
-        })
     }
 
     /// Notifications, newest first.

@@ -46,6 +46,7 @@ fn push_of(event: &Envelope) -> Option<Push> {
             let new = NewAlert {
                 university_id: event.university_id,
                 kind: it.kind.clone(),
+                subject: None,
                 message: it.message.clone(),
             };
             let alert = Alert {

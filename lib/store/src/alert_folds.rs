@@ -1,9 +1,9 @@
-//! Table `alert_folds`: key `fold`. Of each university and type of alert, the alert that was raised
+//! Table `alert_folds`: key `fold`. Of each university, type and subject of alerts, the alert that was raised
 //! last: what makes a repeat a repeat, whoever raises at the same moment.
 
 use aws_sdk_dynamodb::Client;
-use bitflow_domain::alert::{Alert, AlertType, FOLDED_WITHIN};
-use bitflow_domain::id::{AlertId, UniversityId};
+use bitflow_domain::alert::{Alert, FOLDED_WITHIN, NewAlert};
+use bitflow_domain::id::AlertId;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -31,22 +31,23 @@ impl AlertFolds {
         }
     }
 
-    /// The alert of this type that was raised last (a consistent read). It may be an old one: rows
+    /// The alert that was raised last of the same (a consistent read). It may be an old one: rows
     /// expire when DynamoDB comes round to it.
-    pub async fn last(
-        &self,
-        university_id: Option<UniversityId>,
-        kind: &AlertType,
-    ) -> Result<Option<AlertId>, StoreError> {
-        let key = [("fold", key(university_id, kind))];
+    pub async fn last(&self, new: &NewAlert) -> Result<Option<AlertId>, StoreError> {
+        let key = [("fold", key(new))];
         let record = self.table.get::<Record>(&key).await?;
         Ok(record.map(|record| record.alert_id))
     }
 
-    /// Makes `alert` the last one, if `last` still is.
-    pub fn point(&self, transaction: &mut Transaction, alert: &Alert, last: Option<AlertId>) {
+    /// Makes `alert`, raised of `new`, the last one, if `last` still is.
+    pub fn point(
+        &self,
+        transaction: &mut Transaction,
+        (new, alert): (&NewAlert, &Alert),
+        last: Option<AlertId>,
+    ) {
         let item = to_item(&Record {
-            fold: key(alert.university_id, &alert.kind),
+            fold: key(new),
             alert_id: alert.id,
             expires_at: ttl(alert.created_at + FOLDED_WITHIN + KEPT_AFTER),
         });
@@ -55,9 +56,13 @@ impl AlertFolds {
     }
 }
 
-fn key(university_id: Option<UniversityId>, kind: &AlertType) -> String {
-    let whose = university_id.map_or_else(|| "platform".to_owned(), |id| id.to_string());
-    format!("{whose}#{}", kind.as_str())
+fn key(new: &NewAlert) -> String {
+    let whose = new.university_id.map(|id| id.to_string());
+    let whose = whose.as_deref().unwrap_or("platform");
+    match &new.subject {
+        None => format!("{whose}#{}", new.kind.as_str()),
+        Some(subject) => format!("{whose}#{}#{subject}", new.kind.as_str()),
+    }
 }
 
 #[derive(Serialize, Deserialize)]

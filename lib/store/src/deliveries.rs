@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::{NotificationId, UniversityId};
-use bitflow_domain::notification::{Delivery, DeliveryCounts, DeliveryState};
+use bitflow_domain::notification::delivery::{Delivery, DeliveryCounts, DeliveryState};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

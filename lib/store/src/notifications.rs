@@ -15,9 +15,6 @@ use crate::table::{Select, Table};
 use crate::time::{Stored, fixed};
 use crate::transaction::{Guard, Transaction};
 
-/// What a lost race names.
-const ENTITY: &str = "notification";
-
 /// The only type there is; what notifications are found by.
 const MAINTENANCE: &str = "maintenance";
 
@@ -32,6 +29,9 @@ pub struct Notifications {
 }
 
 impl Notifications {
+    /// What a lost race names.
+    pub const ENTITY: &'static str = "notification";
+
     /// The table named `table`.
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Notifications {
     /// Adds a notification that must be new.
     pub fn insert(&self, transaction: &mut Transaction, notification: &Notification) {
         let item = to_item(&Record::of(notification));
-        let guard = Guard::Version(ENTITY);
+        let guard = Guard::Version(Self::ENTITY);
         transaction.insert(&self.table.name, "notification_id", item, guard);
     }
 
@@ -82,7 +82,7 @@ impl Notifications {
             .expression_attribute_values(":at", s(fixed(cancelled.at)))
             .expression_attribute_values(":by", s(&cancelled.by))
             .expression_attribute_values(":version", n(notification.version.get()));
-        transaction.update(update, ENTITY);
+        transaction.update(update, Self::ENTITY);
     }
 
     /// Counts universities that it is announced to in the same transaction, unless somebody took it
@@ -93,7 +93,7 @@ impl Notifications {
             .update_expression("ADD universities :more")
             .condition_expression(NOT_CANCELLED)
             .expression_attribute_values(":more", n(more));
-        transaction.update(update, ENTITY);
+        transaction.update(update, Self::ENTITY);
     }
 
     /// Notes that it is announced to all. Again changes nothing.

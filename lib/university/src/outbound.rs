@@ -266,7 +266,8 @@ fn unanswered(error: reqwest::Error) -> PortalError {
 fn outcome(status: u16, headers: &HeaderMap, now: Timestamp) -> Result<Delivered, PortalError> {
     match status {
         200..300 => Ok(Delivered { status }),
-        408 | 425 | 429 | 500.. => Err(PortalError::NotNow {
+        // A secret that was rotated, or a portal that is being set up, is mended within a day.
+        401 | 403 | 404 | 408 | 425 | 429 | 500.. => Err(PortalError::NotNow {
             status,
             retry_after: retry_after(headers, now),
         }),
@@ -348,10 +349,10 @@ mod tests {
         for status in [200, 201, 202, 204, 299] {
             check(status, Some("5"), Ok(status));
         }
-        for status in [301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 409, 422] {
+        for status in [301, 302, 303, 304, 307, 308, 400, 405, 409, 410, 422] {
             check(status, Some("5"), Err((Class::Invalid, None)));
         }
-        for status in [408, 425, 500, 501, 502, 503, 504, 599, 999] {
+        for status in [401, 403, 404, 408, 425, 500, 501, 502, 503, 504, 599, 999] {
             check(status, None, Err((Class::Busy, None)));
             check(status, Some("5"), Err((Class::Busy, Some(5))));
         }

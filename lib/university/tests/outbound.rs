@@ -526,9 +526,10 @@ async fn a_redirect_is_a_refusal_and_leads_nowhere() {
 async fn what_may_work_later_is_told_from_what_will_not() {
     for (status, class, wait) in [
         (400, Class::Invalid, None),
-        (401, Class::Invalid, None),
-        (404, Class::Invalid, None),
+        (410, Class::Invalid, None),
         (422, Class::Invalid, None),
+        (401, Class::Busy, Some(7)),
+        (404, Class::Busy, Some(7)),
         (408, Class::Busy, Some(7)),
         (425, Class::Busy, Some(7)),
         (429, Class::TooMany, Some(7)),

@@ -53,6 +53,8 @@ impl Death {
         NewAlert {
             university_id: self.university_id,
             kind: OurAlert::DeadLetter.into(),
+            // Those that are handled again alike are one alert: the first says how.
+            subject: Some(self.told[2].clone()),
             message: AlertMessage::saying(&self.told.join(" ")),
         }
     }

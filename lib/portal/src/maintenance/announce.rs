@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::{NotificationId, UniversityId};
-use bitflow_domain::notification::{Delivery, DeliveryState, Notification};
+use bitflow_domain::notification::Notification;
+use bitflow_domain::notification::delivery::{Delivery, DeliveryState};
 use bitflow_domain::university::UniversityStatus;
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Context, Envelope};
@@ -14,13 +15,14 @@ use bitflow_store::deliveries::Deliveries;
 use bitflow_store::notifications::Notifications;
 use bitflow_store::outbox::Outbox;
 use bitflow_store::page::PageRequest;
-use bitflow_store::transaction::{CommitError, Transaction};
+use bitflow_store::transaction::Transaction;
 use bitflow_store::universities::Universities;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::{known, listing};
-use crate::error::{PortalError, commit, load};
+use crate::contention::{self, Committed};
+use crate::error::{PortalError, load};
 use crate::fresh;
 
 /// Universities read at a time.
@@ -86,16 +88,15 @@ impl Announcer {
                 break;
             }
             for universities in new.chunks(TOGETHER) {
-                let transaction = self.transaction(&notification, universities, context, now);
-                match transaction.commit().await {
-                    Ok(()) => more += universities.len(),
-                    Err(CommitError::Conflict { entity }) if entity == Deliveries::ENTITY => {
-                        // Another run is at it, or was: what it did not do comes round again.
+                let transaction = || self.transaction(&notification, universities, context, now);
+                match contention::commit(OPERATION, transaction).await? {
+                    Committed::Done => more += universities.len(),
+                    Committed::Lost(Notifications::ENTITY) => return Ok(Announced::Cancelled),
+                    // Another run is at it, or was: what it did not do comes round again.
+                    Committed::Lost(_) => {
                         told = self.told(id).await?;
-                        continue;
+                        break;
                     }
-                    Err(CommitError::Conflict { .. }) => return Ok(Announced::Cancelled),
-                    Err(error) => return Err(commit(OPERATION)(error)),
                 }
                 told.extend(universities);
             }
@@ -169,16 +170,16 @@ impl Announcer {
     }
 
     async fn drop_one(&self, delivery: Delivery, now: Timestamp) -> Result<bool, PortalError> {
-        let mut transaction = Transaction::new(&self.dynamo);
         let dropped = delivery.dropped(CANCELLED, now);
-        self.deliveries
-            .replace(&mut transaction, &dropped, delivery.attempts);
-        match transaction.commit().await {
-            Ok(()) => Ok(true),
-            // Somebody took it on meanwhile.
-            Err(CommitError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(commit("drop delivery")(error)),
-        }
+        let transaction = || {
+            let mut transaction = Transaction::new(&self.dynamo);
+            self.deliveries
+                .replace(&mut transaction, &dropped, delivery.attempts);
+            transaction
+        };
+        // Whoever took it on meanwhile sees for himself.
+        let committed = contention::commit("drop delivery", transaction).await?;
+        Ok(committed == Committed::Done)
     }
 
     async fn told(&self, id: NotificationId) -> Result<HashSet<UniversityId>, PortalError> {
@@ -199,7 +200,9 @@ impl Announcer {
             let page = page.await.map_err(listing("announce maintenance"))?;
             new.extend(page.data.into_iter().filter(|id| !told.contains(id)));
             let Some(next) = page.next_cursor else {
-                return Ok(new.into_iter().collect());
+                let mut new = Vec::from_iter(new);
+                new.sort_unstable();
+                return Ok(new);
             };
             cursor = Some(next);
         }

@@ -1,8 +1,11 @@
 //! One try to tell one portal.
 
+use std::error::Error;
+
 use aws_sdk_dynamodb::Client;
 use bitflow_domain::id::{NotificationId, UniversityId};
-use bitflow_domain::notification::{Delivery, DeliveryState, Notification, Tried};
+use bitflow_domain::notification::Notification;
+use bitflow_domain::notification::delivery::{Delivery, DeliveryState, Tried};
 use bitflow_domain::university::{University, UniversityStatus};
 use bitflow_domain::version::Version;
 use bitflow_events::envelope::{Actor, ActorKind, Context, CorrelationId, Envelope};
@@ -11,8 +14,9 @@ use bitflow_fault::Fault;
 use bitflow_store::deliveries::{Deliveries, DueDelivery};
 use bitflow_store::notifications::Notifications;
 use bitflow_store::outbox::Outbox;
-use bitflow_store::transaction::{CommitError, Transaction};
+use bitflow_store::transaction::Transaction;
 use bitflow_store::universities::Universities;
+use bitflow_university::guard::Refusal;
 use bitflow_university::notify::{self, Maintenance, Portals};
 use bitflow_university::outbound;
 use futures_util::future::try_join;
@@ -21,8 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use super::announce::CANCELLED;
 use super::known;
+use crate::contention::{self, Committed};
 use crate::enqueue::Queue;
-use crate::error::{PortalError, commit, load};
+use crate::error::{PortalError, load};
 use crate::fresh;
 use crate::listen::{self, ListenError};
 
@@ -123,6 +128,9 @@ impl Courier {
         let Some(begun) = stored.begun(due.attempts, clock()) else {
             return Ok(Outcome::Old);
         };
+        if stored.is_exhausted() {
+            return self.give_up(due, &stored, clock()).await;
+        }
         let (notification, university) = try_join(
             known(&self.notifications, OPERATION, due.notification_id),
             self.university(due.university_id),
@@ -143,7 +151,9 @@ impl Courier {
         let tried = self.tell(due, &notification, &university, clock()).await;
         let mut after = begun.after(tried, rand::random(), clock());
         if after.state == DeliveryState::Pending {
-            let now = known(&self.notifications, OPERATION, due.notification_id).await?;
+            // What came of the try is noted all the same; the next one looks again.
+            let now = known(&self.notifications, OPERATION, due.notification_id).await;
+            let now = now.unwrap_or_else(|_| notification.clone());
             if let Some(why) = reason_to_drop(&now, &university) {
                 after = after.dropped(why, clock());
             }
@@ -158,6 +168,27 @@ impl Courier {
         }
         self.ask_again(due, &after, clock()).await;
         Ok(Outcome::Made(Box::new(after)))
+    }
+
+    /// Settles a delivery each try of which died.
+    async fn give_up(
+        &self,
+        due: &TryDue,
+        stored: &Delivery,
+        now: Timestamp,
+    ) -> Result<Outcome, PortalError> {
+        let notification = known(&self.notifications, OPERATION, due.notification_id).await?;
+        let died = Tried::Refused {
+            status: stored.last_status,
+            error: "no try came to its end".to_owned(),
+        };
+        let after = stored.after(died, 0.0, now);
+        let event = unreachable(&after, &notification, due, now);
+        let noted = self.note(&after, stored.attempts, Some(&event)).await?;
+        Ok(match noted {
+            true => Outcome::Made(Box::new(after)),
+            false => Outcome::Old,
+        })
     }
 
     async fn university(&self, id: UniversityId) -> Result<University, PortalError> {
@@ -201,17 +232,17 @@ impl Courier {
         attempts: u32,
         event: Option<&Envelope>,
     ) -> Result<bool, PortalError> {
-        let mut transaction = Transaction::new(&self.dynamo);
-        self.deliveries
-            .replace(&mut transaction, delivery, attempts);
-        if let Some(event) = event {
-            self.outbox.put(&mut transaction, event);
-        }
-        match transaction.commit().await {
-            Ok(()) => Ok(true),
-            Err(CommitError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(commit(OPERATION)(error)),
-        }
+        let transaction = || {
+            let mut transaction = Transaction::new(&self.dynamo);
+            self.deliveries
+                .replace(&mut transaction, delivery, attempts);
+            if let Some(event) = event {
+                self.outbox.put(&mut transaction, event);
+            }
+            transaction
+        };
+        let committed = contention::commit(OPERATION, transaction).await?;
+        Ok(committed == Committed::Done)
     }
 
     /// Asks for the next try, where that is soon. Where it is later, or cannot be asked for, it is
@@ -245,10 +276,17 @@ fn reason_to_drop(notification: &Notification, university: &University) -> Optio
     }
 }
 
-/// What an error of the call means. Its text names no address of ours, and nothing the portal said.
+/// What an error of the call means. Its text names no address and nothing that the portal said; the
+/// log has the cause.
 fn tried(error: &outbound::PortalError) -> Tried {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    tracing::info!(target: "bitflow", %error, causes = causes.join(": "), "the portal was not told");
     let status = error.status();
     let text = match error {
+        outbound::PortalError::Guarded(Refusal::Special { kind, .. }) => {
+            format!("{error}: its address is {kind}")
+        }
         outbound::PortalError::Guarded(refusal) => format!("{error}: {refusal}"),
         _ => error.to_string(),
     };
