@@ -317,7 +317,7 @@ The stack is up. Ctrl-C stops it.
   Lambda invoke     {}
   Stripe            {}
   Mailbox           {}
-  Sample portal     {}
+  Portals           {}
   Pusher            http://{}:{}
 
 An admin token, good for a day:
