@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bitflow_local::stack::{Info, Ports, Settings, Stack, StartError};
-use bitflow_local::{demo, functions, openapi, remote, simulate};
+use bitflow_local::{demo, functions, load, openapi, remote, simulate};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,6 +113,19 @@ enum Command {
         #[command(flatten)]
         target: remote::Target,
     },
+    /// Loads a stack of its own with what portals, Stripe and admins send, and then looks whether all
+    /// that was accepted is there.
+    Bench {
+        /// For how many seconds.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// How many clients send at a time.
+        #[arg(long, default_value_t = 8)]
+        clients: u32,
+        /// How many universities each client has.
+        #[arg(long, default_value_t = 5)]
+        universities: u32,
+    },
     /// Lives a year of billing on a stack of its own, with processes that die and vendors that
     /// fail, and then checks the books.
     Simulate {
@@ -164,6 +178,18 @@ async fn main() -> ExitCode {
         Some(Command::Backup { target }) => remote::back_up(&data, &target).await,
         Some(Command::Restore { backup, target }) => remote::restore(&data, &target, &backup).await,
         Some(Command::Fire { job, at }) => remote::fire(&data, &job, at).await,
+        Some(Command::Bench {
+            seconds,
+            clients,
+            universities,
+        }) => {
+            let settings = load::Settings {
+                clients,
+                universities,
+                lasts: Duration::from_secs(seconds),
+            };
+            bench(&settings).await
+        }
         Some(Command::Simulate {
             universities,
             months,
@@ -293,6 +319,16 @@ async fn live(settings: &simulate::Settings) -> Result<(), String> {
         Ok(())
     } else {
         Err("the books do not hold".to_owned())
+    }
+}
+
+async fn bench(settings: &load::Settings) -> Result<(), String> {
+    let report = load::run(settings).await?;
+    println!("{report}");
+    if report.missing.is_empty() {
+        Ok(())
+    } else {
+        Err("something that was accepted is missing".to_owned())
     }
 }
 

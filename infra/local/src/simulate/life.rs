@@ -8,11 +8,11 @@ use reqwest::Client;
 use serde_json::Value;
 
 use super::admin::{Admin, text, wanted};
-use super::books::rows;
 use super::expected::{ByStripe, Customer, Expected, Manual, ManualState};
 use super::fate::{After, Fate, Unpaid};
 use super::plan::{Cancel, Plan, Terms};
 use super::trouble::Tampered;
+use crate::rows;
 
 /// Admins that work at the same time.
 const ADMINS: usize = 6;

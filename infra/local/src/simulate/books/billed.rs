@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::rows::{number, text};
 use super::{Books, Differences};
+use crate::rows::{number, text};
 use crate::simulate::expected::{Expected, ManualState};
 
 /// Subscriptions: those that were made, once, and as Stripe has them.

@@ -3,7 +3,6 @@
 
 mod billed;
 mod money;
-pub(super) mod rows;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -14,8 +13,8 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use super::expected::Expected;
+use crate::rows::{self, text};
 use crate::stack::Stack;
-use rows::text;
 pub(super) use told::repeated_mails;
 
 /// Everything that is compared.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::rows::{number, text};
 use super::{Books, Differences};
+use crate::rows::{number, text};
 
 /// Minor units by currency.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

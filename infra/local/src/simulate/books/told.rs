@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::rows::{number, text};
 use super::{Books, Differences};
+use crate::rows::{number, text};
 use crate::simulate::expected::Expected;
 use crate::simulate::trouble::UNANSWERED_MAILS;
 

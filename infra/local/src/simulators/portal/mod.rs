@@ -368,7 +368,11 @@ async fn page(extract::State(sim): extract::State<PortalSim>) -> Html<String> {
             escaped(&it.domain),
             it.method,
             escaped(&it.path),
-            if it.status == 0 { "none".to_owned() } else { it.status.to_string() },
+            if it.status == 0 {
+                "none".to_owned()
+            } else {
+                it.status.to_string()
+            },
             escaped(&it.body.to_string()),
         );
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::stack::Stack;
 
 /// Every row of a table.
-pub(in crate::simulate) async fn of(stack: &Stack, table: &str) -> Result<Vec<Value>, String> {
+pub(crate) async fn of(stack: &Stack, table: &str) -> Result<Vec<Value>, String> {
     let scan = stack.dynamo().scan().table_name(stack.name(table));
     // A page ends after 1 MB.
     let mut pages = scan.consistent_read(true).into_paginator().items().send();
@@ -34,13 +34,13 @@ fn plain(value: &AttributeValue) -> Value {
 }
 
 /// A text, or nothing.
-pub(super) fn text<'a>(row: &'a Value, path: &str) -> &'a str {
+pub(crate) fn text<'a>(row: &'a Value, path: &str) -> &'a str {
     let found = row.pointer(path).and_then(Value::as_str);
     found.unwrap_or_default()
 }
 
 /// A whole number, or 0.
-pub(super) fn number(row: &Value, path: &str) -> i64 {
+pub(crate) fn number(row: &Value, path: &str) -> i64 {
     let found = row.pointer(path).and_then(Value::as_i64);
     found.unwrap_or_default()
 }
