@@ -7,13 +7,13 @@ use bitflow_local::aws::iam::Grant;
 use bitflow_local::functions::workspace;
 
 use crate::support::{TestStack, used_grants};
-use crate::{apis, jobs, listeners};
+use crate::{apis, flows, jobs, listeners};
 
 /// How a comment above a statement begins that says why some of it is not used here.
 const EXPLANATION: &str = "# Not used by the samples:";
 
-/// What uses grants: the samples, and what else happens in the main flows.
-const FLOWS: &[fn()] = &[
+/// The samples.
+const SAMPLES: &[fn()] = &[
     apis::alerts_api,
     apis::billing_api,
     apis::broadcasting_auth,
@@ -46,7 +46,7 @@ const FLOWS: &[fn()] = &[
 /// counts as used: what is granted twice is in the list, too.
 #[test]
 fn every_grant_is_used_or_explained() {
-    let left = Mutex::new(FLOWS.iter());
+    let left = Mutex::new(SAMPLES.iter().chain(flows::ALL));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -77,7 +77,7 @@ fn every_grant_is_used_or_explained() {
     );
 }
 
-fn next(left: &Mutex<std::slice::Iter<'static, fn()>>) -> Option<&'static fn()> {
+fn next(left: &Mutex<impl Iterator<Item = &'static fn()>>) -> Option<&'static fn()> {
     left.lock().expect("no holder panics").next()
 }
 
