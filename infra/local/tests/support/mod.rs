@@ -51,6 +51,11 @@ pub(crate) fn used_grants() -> BTreeSet<Grant> {
     USED_GRANTS.lock().expect("no holder panics").clone()
 }
 
+fn note_used(grants: BTreeSet<Grant>) {
+    let mut noted = USED_GRANTS.lock().expect("no holder panics");
+    noted.extend(grants);
+}
+
 /// The functions' binaries, built once for each test binary.
 pub(crate) fn binaries() -> BTreeMap<String, PathBuf> {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
@@ -150,9 +155,7 @@ impl TestStack {
     }
 
     async fn end(self) {
-        let mut used = USED_GRANTS.lock().expect("no holder panics");
-        used.extend(self.iam.used());
-        drop(used);
+        note_used(self.iam.used());
         self.shutdown().await.expect("the stack stops");
     }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::aws::Identity;
@@ -42,9 +41,12 @@ pub fn dynamodb(identity: &Identity, operation: &str, body: &[u8]) -> Vec<Need> 
         return vec![Need::new(action, "*".to_owned())];
     };
     // A table may be named by its ARN.
-    let arn = |table: &str| match table.starts_with("arn:") {
-        true => table.to_owned(),
-        false => identity.arn("dynamodb", &format!("table/{table}")),
+    let arn = |table: &str| {
+        if table.starts_with("arn:") {
+            table.to_owned()
+        } else {
+            identity.arn("dynamodb", &format!("table/{table}"))
+        }
     };
     let in_transaction = |items: Vec<BTreeMap<String, InTransaction>>| {
         let parts = items.into_iter().flatten();
@@ -82,7 +84,7 @@ struct DynamoDbCall {
     index_name: Option<String>,
     stream_arn: Option<String>,
     transact_items: Vec<BTreeMap<String, InTransaction>>,
-    request_items: BTreeMap<String, IgnoredAny>,
+    request_items: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
