@@ -17,6 +17,7 @@ use crate::aws::Identity;
 use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
 use crate::aws::endpoint::{self, Calls, Services};
 use crate::aws::eventbridge::{EventBridge, PatternError};
+use crate::aws::iam::{DestinationError, Iam};
 use crate::aws::s3::{self, S3Error};
 use crate::aws::sqs::Sqs;
 use crate::backup::Place;
@@ -154,7 +155,7 @@ pub struct PusherInfo {
 pub struct AwsInfo {
     /// The region.
     pub region: String,
-    /// The one access key.
+    /// The access key of the account's owner, who may do everything.
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: String,
@@ -196,6 +197,9 @@ pub enum StartError {
     /// The tables could not be made.
     #[error(transparent)]
     DynamoDb(#[from] DynamoDbError),
+    /// A function may not do what its settings say it does.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     /// A rule's pattern is not known.
     #[error(transparent)]
     Pattern(#[from] PatternError),
@@ -235,6 +239,8 @@ pub struct Stack {
     pub pusher: PusherSim,
     /// What was asked of AWS.
     pub calls: Calls,
+    /// Who may do what, and what of it was used.
+    pub iam: Iam,
     issuer: Issuer,
     clock: Clock,
     progress: Progress,
@@ -350,6 +356,7 @@ impl Stack {
             identity.clone(),
             clock.clone(),
         )?;
+        let iam = Iam::new(&model.functions, identity.clone())?;
         let mut functions = Vec::new();
         for function in &model.functions {
             let binary =
@@ -365,6 +372,7 @@ impl Stack {
         let lambda = Lambda::start(lambda::Settings {
             functions,
             identity: identity.clone(),
+            iam: iam.clone(),
             environments_per_function: 4,
             log_folder: data.map(|folder| folder.join("logs")),
             sqs: sqs.clone(),
@@ -378,8 +386,10 @@ impl Stack {
             dynamodb: dynamodb.clone(),
             sqs: sqs.clone(),
             eventbridge,
-            s3: s3::open(&model.buckets, &files, &identity)?,
+            s3: s3::open(&model.buckets, &files, &iam)?,
             http: reqwest::Client::new(),
+            iam: iam.clone(),
+            identity: identity.clone(),
             calls: calls.clone(),
         };
         let host = api_url.trim_start_matches("http://").to_owned();
@@ -452,6 +462,7 @@ impl Stack {
             portal,
             pusher,
             calls,
+            iam,
             issuer,
             clock,
             progress,

@@ -7,11 +7,15 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::Identity;
 use super::dynamodb::DynamoDb;
 use super::eventbridge::EventBridge;
+use super::iam::needs::{self, Need};
+use super::iam::{self, Denied, Iam};
 use super::s3::S3;
 use super::sqs::{self, Sqs};
 
@@ -28,6 +32,10 @@ pub struct Services {
     pub s3: S3,
     /// Forwards to dynoxide.
     pub http: reqwest::Client,
+    /// Who may do what.
+    pub iam: Iam,
+    /// Where the stack says it is.
+    pub identity: Identity,
     /// Counts what is asked for.
     pub calls: Calls,
 }
@@ -54,6 +62,7 @@ impl Calls {
 
 /// The endpoint's routes; `lambda` serves `/2015-03-31/functions/…`.
 pub fn router(services: Services, lambda: Router) -> Router {
+    let lambda = lambda.route_layer(from_fn_with_state(services.clone(), may_invoke));
     Router::new()
         .fallback(dispatch)
         .layer(DefaultBodyLimit::disable())
@@ -68,6 +77,8 @@ pub struct ServiceError {
     message: String,
     query_error: Option<String>,
     status: StatusCode,
+    /// What the message is called: not everywhere the same.
+    message_name: &'static str,
 }
 
 impl ServiceError {
@@ -78,6 +89,16 @@ impl ServiceError {
             message: message.into(),
             query_error: None,
             status: StatusCode::BAD_REQUEST,
+            message_name: "message",
+        }
+    }
+
+    /// Nothing grants the caller this.
+    pub fn denied(denied: &Denied) -> Self {
+        let code = "com.amazon.coral.service#AccessDeniedException";
+        Self {
+            message_name: "Message",
+            ..Self::new(code, denied.to_string())
         }
     }
 
@@ -94,6 +115,15 @@ impl ServiceError {
     pub fn with_query_error(self, code: &str) -> Self {
         Self {
             query_error: Some(format!("{code};Sender")),
+            ..self
+        }
+    }
+
+    /// The caller is not let in: 403.
+    #[must_use]
+    pub fn forbidden(self) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
             ..self
         }
     }
@@ -120,7 +150,7 @@ impl ServiceError {
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
-        let body = json!({ "__type": self.code, "message": self.message });
+        let body = json!({ "__type": self.code, self.message_name: self.message });
         let mut response = json_response(self.status, &body);
         if let Some(value) = self
             .query_error
@@ -143,10 +173,19 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
     services.calls.count(service, operation);
     let (service, operation) = (service.to_owned(), operation.to_owned());
     let headers = request.headers().clone();
+    let caller = iam::access_key_id(&headers, request.uri());
+    let caller = caller.as_deref();
     let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let is_function = services.iam.is_function(caller);
     if service.starts_with("DynamoDB") {
+        if is_function {
+            let needs = needs::dynamodb(&services.identity, &operation, &body);
+            if let Err(denied) = services.iam.check(caller, &needs) {
+                return ServiceError::denied(&denied).into_response();
+            }
+        }
         // On a task of its own: a client that dies must not keep the streams from being woken.
         let served =
             tokio::spawn(async move { dynamodb(&services, &operation, headers, body).await });
@@ -165,6 +204,9 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
             }
         }
     };
+    if is_function && let Err(denied) = may_call(&services, caller, &service, &operation, &body) {
+        return denied.into_response();
+    }
     let served = match service.as_str() {
         "AmazonSQS" => sqs::serve(&services.sqs, &operation, &body).await,
         "AWSEvents" => services.eventbridge.serve(&operation, &body),
@@ -173,6 +215,51 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
     match served {
         Ok(body) => json_response(StatusCode::OK, &body),
         Err(error) => error.into_response(),
+    }
+}
+
+/// Whether a function may make a call of SQS or EventBridge.
+fn may_call(
+    services: &Services,
+    caller: Option<&str>,
+    service: &str,
+    operation: &str,
+    body: &Value,
+) -> Result<(), ServiceError> {
+    let Services { iam, identity, .. } = services;
+    if service == "AmazonSQS" {
+        let denied = iam.check(caller, &needs::sqs(identity, operation, body));
+        return denied.map_err(|denied| {
+            // SQS says it in lower case.
+            let action = denied.action.to_lowercase();
+            let denied = Denied { action, ..denied };
+            let error = ServiceError::denied(&denied).with_query_error("AccessDenied");
+            error.forbidden()
+        });
+    }
+    let needs = match service {
+        "AWSEvents" => needs::events(identity, operation, body),
+        other => vec![Need::new(format!("{other}:{operation}"), "*".to_owned())],
+    };
+    let checked = iam.check(caller, &needs);
+    checked.map_err(|denied| ServiceError::denied(&denied))
+}
+
+/// Lets a function invoke another one where it is granted.
+async fn may_invoke(
+    State(Services { iam, identity, .. }): State<Services>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = iam::access_key_id(request.headers(), request.uri());
+    // `/2015-03-31/functions/{name}/invocations`
+    let name = request.uri().path().split('/').nth(3).unwrap_or_default();
+    let name = name.rsplit(':').next().unwrap_or(name);
+    let arn = identity.arn("lambda", &format!("function:{name}"));
+    let need = Need::new("lambda:InvokeFunction", arn);
+    match iam.check(caller.as_deref(), &[need]) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => ServiceError::denied(&denied).forbidden().into_response(),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod dynamodb;
 pub mod endpoint;
 pub mod eventbridge;
+pub mod iam;
 pub mod s3;
 pub mod sqs;
 
@@ -13,7 +14,7 @@ pub struct Identity {
     pub region: String,
     /// Twelve zeros.
     pub account: String,
-    /// The one access key.
+    /// The access key of the account's owner.
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: String,

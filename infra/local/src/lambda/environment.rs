@@ -66,6 +66,7 @@ impl Environment {
     ) -> std::io::Result<Arc<Self>> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let identity = &settings.identity;
+        let credentials = settings.iam.credentials(&function.binary);
         let address = format!("{runtime_api_url}/{id}");
         let mut child = Command::new(executable)
             .env_clear()
@@ -88,8 +89,8 @@ impl Environment {
             .env("_HANDLER", "bootstrap")
             .env("AWS_REGION", &identity.region)
             .env("AWS_DEFAULT_REGION", &identity.region)
-            .env("AWS_ACCESS_KEY_ID", &identity.access_key_id)
-            .env("AWS_SECRET_ACCESS_KEY", &identity.secret_access_key)
+            .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
             .env("AWS_ENDPOINT_URL", &identity.aws_url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::aws::Identity;
+use crate::aws::iam::Iam;
 use crate::aws::sqs::Sqs;
 use crate::aws::sqs::queue::NewMessage;
 use crate::clock::Clock;
@@ -36,8 +37,10 @@ pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 pub struct Settings {
     /// Each function of the template with its executable.
     pub functions: Vec<(Function, PathBuf)>,
-    /// Who the functions are to AWS.
+    /// Where the stack says it is.
     pub identity: Identity,
+    /// Who each function is to AWS.
+    pub iam: Iam,
     /// Processes of one function, at most, where its queues do not ask for more.
     pub environments_per_function: usize,
     /// Where each function's log goes, a file each; nowhere in an ephemeral stack.

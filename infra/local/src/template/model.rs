@@ -149,6 +149,8 @@ pub struct Statement {
     pub resources: Vec<String>,
     /// The `s3:prefix` that it is on condition of, wildcards allowed; empty: no condition.
     pub prefixes: Vec<String>,
+    /// Line of the statement in the template, from 1.
+    pub line: usize,
 }
 
 /// One DynamoDB table.

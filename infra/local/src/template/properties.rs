@@ -91,11 +91,13 @@ impl<'a> Properties<'a> {
         match self.get(name).map(|node| &node.kind) {
             None => Vec::new(),
             Some(Kind::Scalar { text, .. }) => vec![text.clone()],
-            Some(Kind::List(items)) => items
-                .iter()
-                .filter_map(Node::as_text)
-                .map(str::to_owned)
-                .collect(),
+            Some(Kind::List(items)) => {
+                for item in items.iter().filter(|item| item.as_text().is_none()) {
+                    self.refuse(item.line, &format!("{name} must hold texts"));
+                }
+                let texts = items.iter().filter_map(Node::as_text);
+                texts.map(str::to_owned).collect()
+            }
             Some(Kind::Map(_)) => {
                 self.refuse(self.node.line, &format!("{name} must be a list"));
                 Vec::new()

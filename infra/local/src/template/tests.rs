@@ -156,3 +156,99 @@ fn functions_are_evaluated_in_both_forms() {
         ("a-us-east-1", 3)
     );
 }
+
+/// A function with this statement; the first line of `statement` is line 21.
+fn check_statement(statement: &str, expect: &[&str]) {
+    let statement = statement.replace('\n', "\n              ");
+    let function = format!(
+        "  F:
+    Type: AWS::Serverless::Function
+    Metadata:
+      BuildMethod: rust-cargolambda
+      BuildProperties:
+        Binary: f
+    Properties:
+      FunctionName: f
+      Runtime: provided.al2023
+      Handler: bootstrap
+      CodeUri: .
+      Environment:
+        Variables: {{}}
+      Policies:
+        - Version: \"2012-10-17\"
+          Statement:
+            - {statement}
+"
+    );
+    let refused = small(&function).err().unwrap_or_default();
+    assert_eq!(refused, expect);
+}
+
+#[test]
+fn a_policy_that_could_not_be_enforced_is_refused() {
+    let of = "Resources.F.Properties.Policies.0.Statement.0";
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/t";
+    let with = |lines: &str| format!("{lines}\nResource: {arn}");
+    let (get, unknown) = (
+        "Action: dynamodb:GetItem",
+        "the local stack does not know this",
+    );
+    check_statement(&with(&format!("Effect: Allow\n{get}")), &[]);
+    check_statement(
+        &with(&format!("Effect: Deny\n{get}")),
+        &[&format!(
+            "template.yaml:21: {of}: Effect must be Allow, not Deny"
+        )],
+    );
+    check_statement(
+        &with(get),
+        &[&format!("template.yaml:21: {of}: Effect is required")],
+    );
+    check_statement(
+        &with("Effect: Allow\nNotAction: dynamodb:GetItem"),
+        &[
+            &format!("template.yaml:21: {of}: Action is required"),
+            &format!("template.yaml:22: {of}.NotAction: {unknown}"),
+        ],
+    );
+    check_statement(
+        &format!("Effect: Allow\n{get}\nNotResource: {arn}"),
+        &[
+            &format!("template.yaml:21: {of}: Resource is required"),
+            &format!("template.yaml:23: {of}.NotResource: {unknown}"),
+        ],
+    );
+    check_statement(
+        &with("Effect: Allow\nAction: kms:Decrypt"),
+        &[&format!(
+            "template.yaml:21: {of}: the stack cannot guard the action kms:Decrypt"
+        )],
+    );
+    check_statement(
+        &format!("Effect: Allow\n{get}\nResource: arn:aws:kms:::key"),
+        &[&format!(
+            "template.yaml:21: {of}: the stack cannot guard the resource arn:aws:kms:::key"
+        )],
+    );
+    check_statement(
+        &with(&format!(
+            "Effect: Allow\n{get}\nCondition: {{StringEquals: {{s3:prefix: a}}}}"
+        )),
+        &[&format!(
+            "template.yaml:23: {of}.Condition.StringEquals: {unknown}"
+        )],
+    );
+    check_statement(
+        &with(&format!(
+            "Effect: Allow\n{get}\nCondition: {{StringLike: {{aws:x: a}}}}"
+        )),
+        &[
+            &format!("template.yaml:23: {of}.Condition.StringLike: s3:prefix is required"),
+            &format!("template.yaml:23: {of}.Condition.StringLike.aws:x: {unknown}"),
+        ],
+    );
+    check_statement(
+        &with("Effect: Allow\nAction: [dynamodb:GetItem, {a: b}]"),
+        &[&format!("template.yaml:22: {of}: Action must hold texts")],
+    );
+}

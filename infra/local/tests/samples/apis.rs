@@ -32,7 +32,7 @@ const ALERTS_API: Samples = Samples {
 };
 
 #[tokio::test]
-async fn alerts_api() {
+pub(crate) async fn alerts_api() {
     let world = World::start().await;
     world.run(&ALERTS_API).await;
     let listed = world.invoke("alerts-api/list.json").await;
@@ -63,7 +63,7 @@ const BILLING_API: Samples = Samples {
 };
 
 #[tokio::test]
-async fn billing_api() {
+pub(crate) async fn billing_api() {
     let mut world = World::start().await;
     world.make_price();
     world.insert_plan("2026-01-01T00:00:00Z").await;
@@ -100,7 +100,7 @@ const BROADCASTING_AUTH: Samples = Samples {
 };
 
 #[tokio::test]
-async fn broadcasting_auth() {
+pub(crate) async fn broadcasting_auth() {
     let world = World::start().await;
     world.run(&BROADCASTING_AUTH).await;
     world.stack.finish().await;
@@ -120,7 +120,7 @@ const NOTIFICATIONS_API: Samples = Samples {
 };
 
 #[tokio::test]
-async fn notifications_api() {
+pub(crate) async fn notifications_api() {
     let world = World::start().await;
     world.insert_notification().await;
     world.run(&NOTIFICATIONS_API).await;
@@ -153,7 +153,7 @@ const STRIPE_WEBHOOK: Samples = Samples {
 };
 
 #[tokio::test]
-async fn stripe_webhook() {
+pub(crate) async fn stripe_webhook() {
     let mut world = World::start().await;
     world.pay_untold_invoice();
     world.run(&STRIPE_WEBHOOK).await;
@@ -238,7 +238,7 @@ const UNIVERSITIES_API: Samples = Samples {
 };
 
 #[tokio::test]
-async fn universities_api() {
+pub(crate) async fn universities_api() {
     let world = World::start().await;
     world.run(&UNIVERSITIES_API).await;
     let with_the_one_created = 2;
@@ -272,7 +272,7 @@ const UNIVERSITY_SYNC: Samples = Samples {
 };
 
 #[tokio::test]
-async fn university_sync() {
+pub(crate) async fn university_sync() {
     let world = World::start().await;
     world.run(&UNIVERSITY_SYNC).await;
     let metrics = world.university().await.metrics;

@@ -21,7 +21,7 @@ const GENERATE_MONTHLY_INVOICES_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn generate_monthly_invoices_job() {
+pub(crate) async fn generate_monthly_invoices_job() {
     let world = World::start().await;
     world.insert_plan("2025-12-10T00:00:00Z").await;
     world.run(&GENERATE_MONTHLY_INVOICES_JOB).await;
@@ -35,7 +35,7 @@ const RETRY_PORTAL_DELIVERIES_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn retry_portal_deliveries_job() {
+pub(crate) async fn retry_portal_deliveries_job() {
     let world = World::start().await;
     world.insert_notification().await;
     // It was announced a day before, and its message was lost.
@@ -51,7 +51,7 @@ const SEND_PAYMENT_REMINDERS_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn send_payment_reminders_job() {
+pub(crate) async fn send_payment_reminders_job() {
     let world = World::start().await;
     world.make_invoice(Some("2026-01-01T00:00:00Z")).await;
     world.run(&SEND_PAYMENT_REMINDERS_JOB).await;
@@ -70,7 +70,7 @@ const SWEEP_OUTBOX_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn sweep_outbox_job() {
+pub(crate) async fn sweep_outbox_job() {
     let world = World::start().await;
     world.run(&SWEEP_OUTBOX_JOB).await;
     world.stack.finish().await;
@@ -82,7 +82,7 @@ const SYNC_STORAGE_USAGE_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn sync_storage_usage_job() {
+pub(crate) async fn sync_storage_usage_job() {
     let world = World::start().await;
     world.run(&SYNC_STORAGE_USAGE_JOB).await;
     world.stack.finish().await;
@@ -94,7 +94,7 @@ const WARN_EXPIRING_SUBSCRIPTIONS_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn warn_expiring_subscriptions_job() {
+pub(crate) async fn warn_expiring_subscriptions_job() {
     let world = World::start().await;
     world.insert_ending_plan("2026-01-10T00:00:00Z").await;
     world.run(&WARN_EXPIRING_SUBSCRIPTIONS_JOB).await;
@@ -109,7 +109,7 @@ const WATCH_DEAD_LETTERS_JOB: Samples = Samples {
 };
 
 #[tokio::test]
-async fn watch_dead_letters_job() {
+pub(crate) async fn watch_dead_letters_job() {
     let world = World::start().await;
     world.run(&WATCH_DEAD_LETTERS_JOB).await;
     assert!(world.stack.rows("alerts").await.is_empty());

@@ -38,7 +38,7 @@ const ACTIVITY_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn activity_listener() {
+pub(crate) async fn activity_listener() {
     let world = World::start().await;
     world.run(&ACTIVITY_LISTENER).await;
     let history = [
@@ -64,7 +64,7 @@ const ALERT_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn alert_listener() {
+pub(crate) async fn alert_listener() {
     let world = World::start().await;
     world.run(&ALERT_LISTENER).await;
     assert_eq!(world.stack.rows("alerts").await.len(), 3);
@@ -94,7 +94,7 @@ const EMAIL_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn email_listener() {
+pub(crate) async fn email_listener() {
     let world = World::start().await;
     world.run(&EMAIL_LISTENER).await;
     let expected = [
@@ -124,7 +124,7 @@ const INVOICE_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn invoice_listener() {
+pub(crate) async fn invoice_listener() {
     let world = World::start().await;
     world.insert_plan("2025-11-10T00:00:00Z").await;
     world.run(&INVOICE_LISTENER).await;
@@ -141,7 +141,7 @@ const MAINTENANCE_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn maintenance_listener() {
+pub(crate) async fn maintenance_listener() {
     let world = World::start().await;
     world.insert_notification().await;
     world.run(&MAINTENANCE_LISTENER).await;
@@ -159,7 +159,7 @@ const OUTBOX_RELAY: Samples = Samples {
 };
 
 #[tokio::test]
-async fn outbox_relay() {
+pub(crate) async fn outbox_relay() {
     let world = World::start().await;
     world.run(&OUTBOX_RELAY).await;
     assert_eq!(world.subjects(), ["Welcome to Bitflow, Sample"]);
@@ -176,7 +176,7 @@ const PAYMENT_DETAILS_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn payment_details_listener() {
+pub(crate) async fn payment_details_listener() {
     let mut world = World::start().await;
     world.pay_untold_invoice();
     world.insert_payment().await;
@@ -197,7 +197,7 @@ const PORTAL_DELIVERY_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn portal_delivery_listener() {
+pub(crate) async fn portal_delivery_listener() {
     let world = World::start().await;
     world.insert_notification().await;
     world.insert_delivery().await;
@@ -219,7 +219,7 @@ const REALTIME_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn realtime_listener() {
+pub(crate) async fn realtime_listener() {
     let world = World::start().await;
     let pusher = world.stack.info().pusher.clone();
     let address = format!("{}:{}", pusher.host, pusher.port);
@@ -249,7 +249,7 @@ const REPORT_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn report_listener() {
+pub(crate) async fn report_listener() {
     let world = World::start().await;
     world.run(&REPORT_LISTENER).await;
     world.stack.finish().await;
@@ -264,7 +264,7 @@ const STORAGE_USAGE_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn storage_usage_listener() {
+pub(crate) async fn storage_usage_listener() {
     let world = World::start().await;
     world.run(&STORAGE_USAGE_LISTENER).await;
     world.stack.finish().await;
@@ -280,7 +280,7 @@ const STRIPE_CUSTOMER_LISTENER: Samples = Samples {
 };
 
 #[tokio::test]
-async fn stripe_customer_listener() {
+pub(crate) async fn stripe_customer_listener() {
     let world = World::before_stripe().await;
     world.insert_plan("2025-12-10T00:00:00Z").await;
     world.run(&STRIPE_CUSTOMER_LISTENER).await;

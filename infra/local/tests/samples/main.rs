@@ -3,6 +3,8 @@
 //! Each function has a stack of its own, with what its samples are about.
 
 mod apis;
+mod flows;
+mod grants;
 mod jobs;
 mod listeners;
 mod run;

@@ -6,15 +6,16 @@
 pub(crate) mod packages;
 pub(crate) mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitflow_domain::billing::invoice::Invoice;
 use bitflow_domain::billing::payment::Payment;
 use bitflow_domain::id::{InvoiceId, SubscriptionId, UniversityId};
+use bitflow_local::aws::iam::Grant;
 use bitflow_local::functions;
 use bitflow_local::simulators::sendgrid::Mail;
 use bitflow_local::stack::{Settings, Stack};
@@ -40,6 +41,19 @@ impl Deref for TestStack {
     fn deref(&self) -> &Stack {
         &self.stack
     }
+}
+
+/// What the stacks of this process that came to their end had used of what functions are granted.
+static USED_GRANTS: Mutex<BTreeSet<Grant>> = Mutex::new(BTreeSet::new());
+
+/// All of it so far.
+pub(crate) fn used_grants() -> BTreeSet<Grant> {
+    USED_GRANTS.lock().expect("no holder panics").clone()
+}
+
+fn note_used(grants: BTreeSet<Grant>) {
+    let mut noted = USED_GRANTS.lock().expect("no holder panics");
+    noted.extend(grants);
 }
 
 /// The functions' binaries, built once for each test binary.
@@ -123,7 +137,7 @@ impl TestStack {
             panic!("dead letters: {dead:#?}");
         }
         assert_eq!(self.waiting_events().await, 0, "events wait in the outbox");
-        self.shutdown().await.expect("the stack stops");
+        self.end().await;
     }
 
     /// The same, but these dead-letter queues are expected to hold one message each.
@@ -137,6 +151,11 @@ impl TestStack {
             .collect();
         let expected: Vec<_> = expected.iter().map(|name| (self.name(name), 1)).collect();
         assert_eq!(dead, expected);
+        self.end().await;
+    }
+
+    async fn end(self) {
+        note_used(self.iam.used());
         self.shutdown().await.expect("the stack stops");
     }
 
