@@ -27,6 +27,9 @@ async fn without_its_grant_a_function_is_refused() {
     assert!(stack.rows("activities").await.is_empty());
     let log = stack.lambda.logs("activity-listener").join("\n");
     assert!(log.contains("AccessDenied"), "{log}");
+    let denials = stack.iam.take_denials();
+    assert!(denials.iter().all(|it| it.action == "dynamodb:PutItem"));
+    assert!(log.contains(&denials[0].to_string()), "{log}");
     // The others may do what they could before.
     assert_eq!(stack.mails().len(), 1);
     let dead = ["activity-dead-letters"];
@@ -173,6 +176,7 @@ async fn each_service_refuses_in_its_own_form() {
         assert_eq!(body["message"], expect);
     }
     assert_eq!(stack.sqs.depth(&stack.name("email")).unwrap().visible, 0);
+    assert_eq!(stack.iam.take_denials().len(), 6);
     stack.finish().await;
 }
 
@@ -194,6 +198,7 @@ async fn no_function_invokes_another() {
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     let refused = refused.text().await.unwrap();
     assert!(refused.contains("lambda:InvokeFunction"), "{refused}");
+    assert_eq!(stack.iam.take_denials().len(), 1);
     stack.finish().await;
 }
 
@@ -274,5 +279,6 @@ async fn files_are_guarded_by_their_keys() {
     }
     let gone = s3.delete_object().bucket(&bucket).key("backups/b").send();
     assert!(gone.await.is_err());
+    assert!(!stack.iam.take_denials().is_empty());
     stack.finish().await;
 }

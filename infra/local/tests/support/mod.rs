@@ -156,6 +156,7 @@ impl TestStack {
 
     async fn end(self) {
         note_used(self.iam.used());
+        assert_eq!(self.iam.take_denials(), [], "a grant is missing");
         self.shutdown().await.expect("the stack stops");
     }
 

@@ -30,6 +30,7 @@ struct Inner {
     /// By access key id.
     roles: BTreeMap<String, Role>,
     used: Mutex<BTreeSet<Grant>>,
+    denials: Mutex<Vec<Denied>>,
     identity: Identity,
 }
 
@@ -111,6 +112,7 @@ impl Iam {
         let inner = Inner {
             roles: roles.collect(),
             used: Mutex::default(),
+            denials: Mutex::default(),
             identity,
         };
         let this = Self {
@@ -184,11 +186,14 @@ impl Iam {
             let mut statements = role.statements.iter();
             let granted = statements.find_map(|it| Some((it.line, policy::grant(it, need)?)));
             let Some((line, (action, resource))) = granted else {
-                return Err(Denied {
+                let denied = Denied {
                     caller: role.arn.clone(),
                     action: need.action.clone(),
                     resource: need.resource.clone(),
-                });
+                };
+                let mut denials = self.inner.denials.lock().expect("no holder panics");
+                denials.push(denied.clone());
+                return Err(denied);
             };
             used.push(Grant {
                 function: role.binary.clone(),
@@ -200,6 +205,12 @@ impl Iam {
         let mut noted = self.inner.used.lock().expect("no holder panics");
         noted.extend(used);
         Ok(())
+    }
+
+    /// What was denied since this was asked last. A function may pass over a refusal in silence,
+    /// where what it asked for was not worth failing for.
+    pub fn take_denials(&self) -> Vec<Denied> {
+        std::mem::take(&mut *self.inner.denials.lock().expect("no holder panics"))
     }
 
     /// Every grant that there is.
