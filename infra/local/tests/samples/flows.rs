@@ -117,20 +117,16 @@ async fn portals_that_refuse_or_fail() {
     let stack = TestStack::start().await;
     for name in ["Uppsala", "Lund"] {
         let created = stack.onboard(name).await;
-        let secret = match name {
-            "Uppsala" => text(&created["portal_secret"]),
-            _ => "psk_other".to_owned(),
-        };
         let domain = text(&created["domain"]);
-        stack.portal.set_secret_of(&domain, secret.into());
-        if name == "Uppsala" {
-            stack.portal.fail_next(Failure {
-                status: 500,
-                count: 1,
-                domain: Some(domain),
-                retry_after: None,
-            });
-        }
+        let secret = text(&created["portal_secret"]).into();
+        stack.portal.set_secret_of(&domain, secret);
+        // One may do it another time, one would not.
+        stack.portal.fail_next(Failure {
+            status: if name == "Uppsala" { 500 } else { 422 },
+            count: 1,
+            domain: Some(domain),
+            retry_after: None,
+        });
     }
     let notice = json!({
         "type": "maintenance",
