@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::functions::workspace;
 use crate::http_api::HttpApi;
 use crate::http_api::jwt::{Grant, Issuer, IssuerError};
+use crate::lambda::gate::Upstreams;
 use crate::lambda::sources::{self, Feeds, SourceError, Sources};
 use crate::lambda::{self, Lambda, invoke_api};
 use crate::progress::{Pending, Progress};
@@ -83,6 +84,8 @@ pub struct Settings {
     pub follow_schedules: bool,
     /// Parameters of the template that are something else than by default.
     pub parameters: BTreeMap<String, String>,
+    /// The functions' own calls pass a [`gate`](lambda::gate), which a test may look into.
+    pub gated: bool,
 }
 
 impl Settings {
@@ -95,6 +98,7 @@ impl Settings {
             data: None,
             follow_schedules: false,
             parameters: BTreeMap::new(),
+            gated: false,
         }
     }
 
@@ -370,6 +374,7 @@ impl Stack {
             sqs: sqs.clone(),
             clock: clock.clone(),
             progress: progress.clone(),
+            gated: settings.gated.then(|| upstreams(&info)),
         })
         .await
         .map_err(open("the Runtime API"))?;
@@ -673,7 +678,7 @@ pub fn admin(scopes: &[&str]) -> Grant {
 /// What the template is read for: this stack's addresses and secrets.
 pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::Settings {
     let issuer_url = format!("{}/_issuer", info.api_url);
-    let pusher_url = format!("http://{}:{}", info.pusher.host, info.pusher.port);
+    let pusher_url = pusher_url(info);
     let portal_url = format!("{}/{{domain}}", info.portal_url);
     let parameters = [
         ("JwtIssuer", issuer_url.as_str()),
@@ -706,6 +711,25 @@ pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::S
             .map(|(name, key, value)| ((owned(name), owned(key)), owned(value)))
             .into(),
     }
+}
+
+/// Where the functions' calls go.
+fn upstreams(info: &Info) -> Upstreams {
+    let vendors = [
+        ("stripe", info.stripe_url.clone()),
+        ("sendgrid", info.mailbox_url.clone()),
+        ("pusher", pusher_url(info)),
+        ("portal", info.portal_url.clone()),
+    ];
+    Upstreams {
+        aws: info.aws_url.clone(),
+        vendors: vendors.into(),
+        prefix: format!("{STACK_NAME}-"),
+    }
+}
+
+fn pusher_url(info: &Info) -> String {
+    format!("http://{}:{}", info.pusher.host, info.pusher.port)
 }
 
 async fn listen(
