@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -247,6 +248,11 @@ pub struct Stack {
     servers: Vec<JoinHandle<()>>,
     /// Below it each bucket's files are.
     pub files: PathBuf,
+    /// Made when they are first asked for: a client reads all the certificates that the system trusts.
+    clients: (
+        OnceLock<aws_sdk_dynamodb::Client>,
+        OnceLock<aws_sdk_s3::Client>,
+    ),
     _scratch: Option<TempDir>,
 }
 
@@ -463,6 +469,7 @@ impl Stack {
             sources,
             servers,
             files,
+            clients: Default::default(),
             _scratch: scratch,
         })
     }
@@ -503,12 +510,14 @@ impl Stack {
 
     /// A client of the stack's DynamoDB.
     pub fn dynamo(&self) -> aws_sdk_dynamodb::Client {
-        dynamo(&self.info.aws, &self.info.aws_url)
+        let make = || dynamo(&self.info.aws, &self.info.aws_url);
+        self.clients.0.get_or_init(make).clone()
     }
 
     /// A client of the stack's S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        s3(&self.info.aws, &self.info.aws_url)
+        let make = || s3(&self.info.aws, &self.info.aws_url);
+        self.clients.1.get_or_init(make).clone()
     }
 
     /// Its tables, and the bucket that they are backed up into.
