@@ -295,7 +295,14 @@ impl Flow {
                 ask(stack, Method::DELETE, &path, None, &[]).await;
             }
             Self::Deletion => drop(ask(stack, Method::DELETE, &of, None, &[404]).await),
-            Self::DeadLetter => fire(world, "watch-dead-letters-job", &soon()).await,
+            Self::DeadLetter => {
+                fire(world, "watch-dead-letters-job", &soon()).await;
+                stack.settle().await;
+                // What a run that died had received is hidden from the others for a while.
+                let next = stack.clock().now() + SignedDuration::from_mins(5);
+                stack.clock().advance_to(next);
+                fire(world, "watch-dead-letters-job", &soon()).await;
+            }
             Self::Sweep => fire(world, "sweep-outbox-job", &soon()).await,
             Self::Alert => {
                 let raised = json!({

@@ -9,8 +9,10 @@
 mod answers;
 mod flows;
 mod permitted;
+#[expect(dead_code, reason = "the samples' own tests use all of it")]
 #[path = "../samples/run.rs"]
 mod run;
+#[expect(dead_code, reason = "the samples' own tests use all of it")]
 #[path = "../samples/seed.rs"]
 mod seed;
 mod snapshot;
