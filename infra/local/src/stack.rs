@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::functions::workspace;
 use crate::http_api::HttpApi;
 use crate::http_api::jwt::{Grant, Issuer, IssuerError};
+use crate::lambda::gate::Upstreams;
 use crate::lambda::sources::{self, Feeds, SourceError, Sources};
 use crate::lambda::{self, Lambda, invoke_api};
 use crate::progress::{Pending, Progress};
@@ -84,6 +86,8 @@ pub struct Settings {
     pub follow_schedules: bool,
     /// Parameters of the template that are something else than by default.
     pub parameters: BTreeMap<String, String>,
+    /// The functions' own calls pass a [`gate`](lambda::gate), which a test may look into.
+    pub gated: bool,
 }
 
 impl Settings {
@@ -96,6 +100,7 @@ impl Settings {
             data: None,
             follow_schedules: false,
             parameters: BTreeMap::new(),
+            gated: false,
         }
     }
 
@@ -249,6 +254,11 @@ pub struct Stack {
     servers: Vec<JoinHandle<()>>,
     /// Below it each bucket's files are.
     pub files: PathBuf,
+    /// Made when they are first asked for: a client reads all the certificates that the system trusts.
+    clients: (
+        OnceLock<aws_sdk_dynamodb::Client>,
+        OnceLock<aws_sdk_s3::Client>,
+    ),
     _scratch: Option<TempDir>,
 }
 
@@ -378,6 +388,7 @@ impl Stack {
             sqs: sqs.clone(),
             clock: clock.clone(),
             progress: progress.clone(),
+            gated: settings.gated.then(|| upstreams(&info)),
         })
         .await
         .map_err(open("the Runtime API"))?;
@@ -469,6 +480,7 @@ impl Stack {
             sources,
             servers,
             files,
+            clients: Default::default(),
             _scratch: scratch,
         })
     }
@@ -509,12 +521,14 @@ impl Stack {
 
     /// A client of the stack's DynamoDB.
     pub fn dynamo(&self) -> aws_sdk_dynamodb::Client {
-        dynamo(&self.info.aws, &self.info.aws_url)
+        let make = || dynamo(&self.info.aws, &self.info.aws_url);
+        self.clients.0.get_or_init(make).clone()
     }
 
     /// A client of the stack's S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        s3(&self.info.aws, &self.info.aws_url)
+        let make = || s3(&self.info.aws, &self.info.aws_url);
+        self.clients.1.get_or_init(make).clone()
     }
 
     /// Its tables, and the bucket that they are backed up into.
@@ -684,7 +698,7 @@ pub fn admin(scopes: &[&str]) -> Grant {
 /// What the template is read for: this stack's addresses and secrets.
 pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::Settings {
     let issuer_url = format!("{}/_issuer", info.api_url);
-    let pusher_url = format!("http://{}:{}", info.pusher.host, info.pusher.port);
+    let pusher_url = pusher_url(info);
     let portal_url = format!("{}/{{domain}}", info.portal_url);
     let parameters = [
         ("JwtIssuer", issuer_url.as_str()),
@@ -717,6 +731,25 @@ pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::S
             .map(|(name, key, value)| ((owned(name), owned(key)), owned(value)))
             .into(),
     }
+}
+
+/// Where the functions' calls go.
+fn upstreams(info: &Info) -> Upstreams {
+    let vendors = [
+        ("stripe", info.stripe_url.clone()),
+        ("sendgrid", info.mailbox_url.clone()),
+        ("pusher", pusher_url(info)),
+        ("portal", info.portal_url.clone()),
+    ];
+    Upstreams {
+        aws: info.aws_url.clone(),
+        vendors: vendors.into(),
+        prefix: format!("{STACK_NAME}-"),
+    }
+}
+
+fn pusher_url(info: &Info) -> String {
+    format!("http://{}:{}", info.pusher.host, info.pusher.port)
 }
 
 async fn listen(

@@ -1,6 +1,6 @@
 //! One execution environment: a process, the work it is given, and its log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
@@ -60,6 +60,7 @@ impl Environment {
     pub(super) fn spawn(
         function: &Function,
         executable: &Path,
+        detour: &BTreeMap<String, String>,
         runtime_api_url: &str,
         settings: &Settings,
         log: Log,
@@ -92,6 +93,7 @@ impl Environment {
             .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
             .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
             .env("AWS_ENDPOINT_URL", &identity.aws_url)
+            .envs(detour)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,9 +1,10 @@
 //! Runs functions as their real binaries over the Runtime API.
 //!
 //! [`environment`] is one process, [`runtime_api`] what it talks to, [`invoke_api`] what clients
-//! talk to, [`sources`] what polls queues and streams.
+//! talk to, [`sources`] what polls queues and streams, [`gate`] what their own calls pass.
 
 mod environment;
+pub mod gate;
 pub mod invoke_api;
 mod runtime_api;
 pub mod sources;
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::progress::{Pending, Progress};
 use crate::template::model::{Function, Trigger};
 use environment::{Ended, Environment};
+use gate::{Gate, Upstreams};
 
 /// Largest request or answer of a synchronous invocation, bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -51,6 +53,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Told when an invocation begins or ends.
     pub progress: Progress,
+    /// Where the functions' calls go, if they are to pass a [`gate`].
+    pub gated: Option<Upstreams>,
 }
 
 /// The functions of the stack; a cheap handle.
@@ -66,12 +70,15 @@ struct Inner {
     settings: Settings,
     server: JoinHandle<()>,
     asynchronous: Mutex<BTreeMap<uuid::Uuid, (String, Option<Timestamp>)>>,
+    gate: Option<Gate>,
 }
 
 /// One function and its processes that wait for work.
 struct Host {
     function: Function,
     executable: PathBuf,
+    /// Variables that lead its calls through the gate.
+    detour: BTreeMap<String, String>,
     idle: Mutex<Vec<Arc<Environment>>>,
     permits: Semaphore,
     in_flight: AtomicUsize,
@@ -147,23 +154,27 @@ impl Lambda {
                 tracing::error!(%error, "the Runtime API stopped");
             }
         });
-        let hosts = settings
-            .functions
-            .iter()
-            .map(|(function, executable)| {
-                let host = Host {
-                    function: function.clone(),
-                    executable: executable.clone(),
-                    idle: Mutex::default(),
-                    permits: Semaphore::new(most_environments(
-                        settings.environments_per_function,
-                        function,
-                    )),
-                    in_flight: AtomicUsize::new(0),
-                };
-                (function.binary.clone(), host)
-            })
-            .collect();
+        let gate = settings.gated.clone();
+        let gate = gate.map(|upstreams| Gate::new(upstreams, environments.clone()));
+        let mut hosts = BTreeMap::new();
+        for (function, executable) in &settings.functions {
+            let detour = match &gate {
+                Some(gate) => gate.open(function).await?,
+                None => BTreeMap::new(),
+            };
+            let host = Host {
+                function: function.clone(),
+                executable: executable.clone(),
+                detour,
+                idle: Mutex::default(),
+                permits: Semaphore::new(most_environments(
+                    settings.environments_per_function,
+                    function,
+                )),
+                in_flight: AtomicUsize::new(0),
+            };
+            hosts.insert(function.binary.clone(), host);
+        }
         let inner = Inner {
             hosts,
             environments,
@@ -171,6 +182,7 @@ impl Lambda {
             settings,
             server,
             asynchronous: Mutex::default(),
+            gate,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -393,6 +405,11 @@ impl Lambda {
         )
     }
 
+    /// What the functions' calls pass, where they are to.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.inner.gate.as_ref()
+    }
+
     /// Names of all functions, as their binaries.
     pub fn functions(&self) -> Vec<String> {
         self.inner.hosts.keys().cloned().collect()
@@ -411,6 +428,9 @@ impl Lambda {
             }
         }
         self.inner.server.abort();
+        if let Some(gate) = &self.inner.gate {
+            gate.close();
+        }
     }
 
     fn host(&self, name: &str) -> Result<&Host, InvokeError> {
@@ -430,6 +450,7 @@ impl Lambda {
         let environment = Environment::spawn(
             &host.function,
             &host.executable,
+            &host.detour,
             &self.inner.runtime_api_url,
             settings,
             self.inner.environments.log_of(&host.function.binary),

@@ -5,31 +5,12 @@ use bitflow_domain::billing::payment::PaymentStatus;
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::id::{InvoiceId, SubscriptionId};
 
-use crate::run::Answer::Status;
-use crate::run::Samples;
+use crate::answers::{
+    ALERTS_API, BILLING_API, BROADCASTING_AUTH, NOTIFICATIONS_API, STRIPE_WEBHOOK,
+    UNIVERSITIES_API, UNIVERSITY_SYNC,
+};
 use crate::seed::{DOWNTIME, INVOICE, UNIVERSITY, World};
 use crate::support::text;
-
-/// All of them.
-pub(crate) const ALL: &[&Samples] = &[
-    &ALERTS_API,
-    &BILLING_API,
-    &BROADCASTING_AUTH,
-    &NOTIFICATIONS_API,
-    &STRIPE_WEBHOOK,
-    &UNIVERSITIES_API,
-    &UNIVERSITY_SYNC,
-];
-
-const ALERTS_API: Samples = Samples {
-    function: "alerts-api",
-    answers: &[
-        ("raise.json", Status(201)),
-        ("raise-invalid.json", Status(422)),
-        ("list.json", Status(200)),
-        ("acknowledge-unknown.json", Status(404)),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn alerts_api() {
@@ -40,27 +21,6 @@ pub(crate) async fn alerts_api() {
     assert!(listed.contains("Storage quota exceeded"), "{listed}");
     world.stack.finish().await;
 }
-
-const BILLING_API: Samples = Samples {
-    function: "billing-api",
-    answers: &[
-        ("no-token.json", Status(401)),
-        ("create-subscription-manual.json", Status(201)),
-        ("create-subscription-price.json", Status(201)),
-        ("create-subscription-price-unknown.json", Status(422)),
-        ("create-invoice.json", Status(201)),
-        ("create-invoice-invalid.json", Status(422)),
-        ("create-invoice-no-items.json", Status(422)),
-        ("list-invoices-by-status.json", Status(200)),
-        ("list-payments.json", Status(200)),
-        ("remind-invoice.json", Status(200)),
-        ("void-invoice.json", Status(200)),
-        ("cancel-subscription.json", Status(200)),
-        ("request-report.json", Status(202)),
-        ("request-report-future.json", Status(422)),
-        ("read-report-unknown.json", Status(404)),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn billing_api() {
@@ -90,34 +50,12 @@ pub(crate) async fn billing_api() {
     world.stack.finish().await;
 }
 
-const BROADCASTING_AUTH: Samples = Samples {
-    function: "broadcasting-auth",
-    answers: &[
-        ("private-channel.json", Status(200)),
-        ("presence-channel.json", Status(200)),
-        ("other-channel.json", Status(403)),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn broadcasting_auth() {
     let world = World::start().await;
     world.run(&BROADCASTING_AUTH).await;
     world.stack.finish().await;
 }
-
-const NOTIFICATIONS_API: Samples = Samples {
-    function: "notifications-api",
-    answers: &[
-        ("create.json", Status(201)),
-        ("create-in-the-past.json", Status(422)),
-        ("list.json", Status(200)),
-        ("read.json", Status(200)),
-        ("read-unknown.json", Status(404)),
-        ("list-deliveries.json", Status(200)),
-        ("cancel.json", Status(200)),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn notifications_api() {
@@ -129,28 +67,6 @@ pub(crate) async fn notifications_api() {
     assert_eq!(world.subjects(), [DOWNTIME]);
     world.stack.finish().await;
 }
-
-const STRIPE_WEBHOOK: Samples = Samples {
-    function: "stripe-webhook",
-    answers: &[
-        ("stale-signature.json", Status(400)),
-        ("unknown-type.json", Status(200)),
-        ("invoice.payment_succeeded.json", Status(200)),
-        ("charge.refunded.json", Status(200)),
-        ("charge.dispute.created.json", Status(200)),
-        ("invoice.payment_failed.older-shape.json", Status(200)),
-        ("invoice.marked_uncollectible.json", Status(200)),
-        ("invoice.finalized.json", Status(200)),
-        ("invoice.voided.json", Status(200)),
-        ("invoice.payment_action_required.json", Status(200)),
-        ("invoice.paid.json", Status(200)),
-        ("customer.subscription.created.json", Status(200)),
-        ("customer.subscription.updated.json", Status(200)),
-        ("customer.subscription.deleted.json", Status(200)),
-        ("customer.subscription.trial_will_end.json", Status(200)),
-        ("customer.deleted.json", Status(200)),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn stripe_webhook() {
@@ -214,29 +130,6 @@ pub(crate) async fn stripe_webhook() {
     world.stack.finish().await;
 }
 
-const UNIVERSITIES_API: Samples = Samples {
-    function: "universities-api",
-    answers: &[
-        ("no-token.json", Status(401)),
-        ("create.json", Status(201)),
-        ("create-invalid.json", Status(422)),
-        ("list.json", Status(200)),
-        ("read.json", Status(200)),
-        ("change.json", Status(200)),
-        ("change-stale.json", Status(412)),
-        ("change-invalid.json", Status(422)),
-        ("rotate-portal-secret.json", Status(200)),
-        ("set-logo-html.json", Status(415)),
-        ("set-logo.json", Status(200)),
-        ("read-logo.json", Status(200)),
-        ("remove-logo.json", Status(204)),
-        ("logo-upload-url.json", Status(200)),
-        ("delete.json", Status(204)),
-        ("list-deleted.json", Status(200)),
-        ("restore.json", Status(200)),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn universities_api() {
     let world = World::start().await;
@@ -260,16 +153,6 @@ pub(crate) async fn universities_api() {
     assert_eq!(events, expected);
     world.stack.finish().await;
 }
-
-const UNIVERSITY_SYNC: Samples = Samples {
-    function: "university-sync",
-    answers: &[
-        ("students.json", Status(200)),
-        ("storage.json", Status(200)),
-        ("invalid.json", Status(422)),
-        ("stale-signature.json", Status(401)),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn university_sync() {

@@ -1,24 +1,11 @@
 //! What comes by the clock.
 
-use crate::run::Answer::Null;
-use crate::run::Samples;
-use crate::seed::World;
-
-/// All of them.
-pub(crate) const ALL: &[&Samples] = &[
-    &GENERATE_MONTHLY_INVOICES_JOB,
-    &RETRY_PORTAL_DELIVERIES_JOB,
-    &SEND_PAYMENT_REMINDERS_JOB,
-    &SWEEP_OUTBOX_JOB,
-    &SYNC_STORAGE_USAGE_JOB,
-    &WARN_EXPIRING_SUBSCRIPTIONS_JOB,
-    &WATCH_DEAD_LETTERS_JOB,
-];
-
-const GENERATE_MONTHLY_INVOICES_JOB: Samples = Samples {
-    function: "generate-monthly-invoices-job",
-    answers: &[("scheduled.json", Null)],
+use crate::answers::{
+    GENERATE_MONTHLY_INVOICES_JOB, RETRY_PORTAL_DELIVERIES_JOB, SEND_PAYMENT_REMINDERS_JOB,
+    SWEEP_OUTBOX_JOB, SYNC_STORAGE_USAGE_JOB, WARN_EXPIRING_SUBSCRIPTIONS_JOB,
+    WATCH_DEAD_LETTERS_JOB,
 };
+use crate::seed::World;
 
 #[tokio::test]
 pub(crate) async fn generate_monthly_invoices_job() {
@@ -28,11 +15,6 @@ pub(crate) async fn generate_monthly_invoices_job() {
     world.is_billed_until("2026-02-01T00:00:00Z").await;
     world.stack.finish().await;
 }
-
-const RETRY_PORTAL_DELIVERIES_JOB: Samples = Samples {
-    function: "retry-portal-deliveries-job",
-    answers: &[("scheduled.json", Null)],
-};
 
 #[tokio::test]
 pub(crate) async fn retry_portal_deliveries_job() {
@@ -44,11 +26,6 @@ pub(crate) async fn retry_portal_deliveries_job() {
     assert_eq!(world.stack.portal.requests().len(), 1);
     world.stack.finish().await;
 }
-
-const SEND_PAYMENT_REMINDERS_JOB: Samples = Samples {
-    function: "send-payment-reminders-job",
-    answers: &[("scheduled.json", Null)],
-};
 
 #[tokio::test]
 pub(crate) async fn send_payment_reminders_job() {
@@ -64,11 +41,6 @@ pub(crate) async fn send_payment_reminders_job() {
     world.stack.finish().await;
 }
 
-const SWEEP_OUTBOX_JOB: Samples = Samples {
-    function: "sweep-outbox-job",
-    answers: &[("scheduled.json", Null)],
-};
-
 #[tokio::test]
 pub(crate) async fn sweep_outbox_job() {
     let world = World::start().await;
@@ -76,22 +48,12 @@ pub(crate) async fn sweep_outbox_job() {
     world.stack.finish().await;
 }
 
-const SYNC_STORAGE_USAGE_JOB: Samples = Samples {
-    function: "sync-storage-usage-job",
-    answers: &[("scheduled.json", Null)],
-};
-
 #[tokio::test]
 pub(crate) async fn sync_storage_usage_job() {
     let world = World::start().await;
     world.run(&SYNC_STORAGE_USAGE_JOB).await;
     world.stack.finish().await;
 }
-
-const WARN_EXPIRING_SUBSCRIPTIONS_JOB: Samples = Samples {
-    function: "warn-expiring-subscriptions-job",
-    answers: &[("scheduled.json", Null)],
-};
 
 #[tokio::test]
 pub(crate) async fn warn_expiring_subscriptions_job() {
@@ -102,11 +64,6 @@ pub(crate) async fn warn_expiring_subscriptions_job() {
     assert_eq!(world.subjects(), [warning]);
     world.stack.finish().await;
 }
-
-const WATCH_DEAD_LETTERS_JOB: Samples = Samples {
-    function: "watch-dead-letters-job",
-    answers: &[("scheduled.json", Null)],
-};
 
 #[tokio::test]
 pub(crate) async fn watch_dead_letters_job() {

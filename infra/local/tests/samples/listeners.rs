@@ -3,39 +3,16 @@
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_realtime::auth::App;
 
-use crate::run::Answer::Failed;
-use crate::run::Samples;
+use crate::answers::{
+    ACTIVITY_LISTENER, ALERT_LISTENER, EMAIL_LISTENER, INVOICE_LISTENER, MAINTENANCE_LISTENER,
+    OUTBOX_RELAY, PAYMENT_DETAILS_LISTENER, PORTAL_DELIVERY_LISTENER, REALTIME_LISTENER,
+    REPORT_LISTENER, STORAGE_USAGE_LISTENER, STRIPE_CUSTOMER_LISTENER,
+};
 use crate::seed::{DOWNTIME, UNIVERSITY, World};
 use crate::support::socket::Client;
 
 /// Where the owner listens.
 const CHANNEL: &str = "private-bitflow-admin";
-
-/// All of them.
-pub(crate) const ALL: &[&Samples] = &[
-    &ACTIVITY_LISTENER,
-    &ALERT_LISTENER,
-    &EMAIL_LISTENER,
-    &INVOICE_LISTENER,
-    &MAINTENANCE_LISTENER,
-    &OUTBOX_RELAY,
-    &PAYMENT_DETAILS_LISTENER,
-    &PORTAL_DELIVERY_LISTENER,
-    &REALTIME_LISTENER,
-    &REPORT_LISTENER,
-    &STORAGE_USAGE_LISTENER,
-    &STRIPE_CUSTOMER_LISTENER,
-];
-
-const ACTIVITY_LISTENER: Samples = Samples {
-    function: "activity-listener",
-    answers: &[
-        ("two-events.json", Failed(&[])),
-        ("one-bad-message.json", Failed(&[2])),
-        ("payment-refunded.json", Failed(&[])),
-        ("university-life.json", Failed(&[])),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn activity_listener() {
@@ -54,15 +31,6 @@ pub(crate) async fn activity_listener() {
     world.stack.finish().await;
 }
 
-const ALERT_LISTENER: Samples = Samples {
-    function: "alert-listener",
-    answers: &[
-        ("payment-failed.json", Failed(&[])),
-        ("portal-unreachable.json", Failed(&[])),
-        ("storage-quota-exceeded.json", Failed(&[])),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn alert_listener() {
     let world = World::start().await;
@@ -74,24 +42,6 @@ pub(crate) async fn alert_listener() {
     assert_eq!(world.stack.events(UNIVERSITY).await, ["AlertCreated"; 3]);
     world.stack.finish().await;
 }
-
-const EMAIL_LISTENER: Samples = Samples {
-    function: "email-listener",
-    answers: &[
-        ("university-created.json", Failed(&[])),
-        ("invoice-generated.json", Failed(&[])),
-        ("invoice-voided.json", Failed(&[])),
-        ("maintenance-announced.json", Failed(&[])),
-        ("payment-processed.json", Failed(&[])),
-        ("payment-failed.json", Failed(&[])),
-        ("payment-action-required.json", Failed(&[])),
-        ("payment-reminder-due.json", Failed(&[])),
-        ("subscription-active.json", Failed(&[])),
-        ("subscription-cancelled.json", Failed(&[])),
-        ("subscription-expiring.json", Failed(&[])),
-        ("storage-quota-exceeded.json", Failed(&[])),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn email_listener() {
@@ -115,14 +65,6 @@ pub(crate) async fn email_listener() {
     world.stack.finish().await;
 }
 
-const INVOICE_LISTENER: Samples = Samples {
-    function: "invoice-listener",
-    answers: &[
-        ("manual-plan.json", Failed(&[])),
-        ("one-bad-message.json", Failed(&[2])),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn invoice_listener() {
     let world = World::start().await;
@@ -131,14 +73,6 @@ pub(crate) async fn invoice_listener() {
     world.is_billed_until("2026-01-01T00:00:00Z").await;
     world.stack.finish().await;
 }
-
-const MAINTENANCE_LISTENER: Samples = Samples {
-    function: "maintenance-listener",
-    answers: &[
-        ("maintenance-scheduled.json", Failed(&[])),
-        ("maintenance-cancelled.json", Failed(&[])),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn maintenance_listener() {
@@ -153,11 +87,6 @@ pub(crate) async fn maintenance_listener() {
     world.stack.finish().await;
 }
 
-const OUTBOX_RELAY: Samples = Samples {
-    function: "outbox-relay",
-    answers: &[("insert.json", Failed(&[]))],
-};
-
 #[tokio::test]
 pub(crate) async fn outbox_relay() {
     let world = World::start().await;
@@ -169,11 +98,6 @@ pub(crate) async fn outbox_relay() {
     );
     world.stack.finish().await;
 }
-
-const PAYMENT_DETAILS_LISTENER: Samples = Samples {
-    function: "payment-details-listener",
-    answers: &[("payment-processed.json", Failed(&[]))],
-};
 
 #[tokio::test]
 pub(crate) async fn payment_details_listener() {
@@ -187,15 +111,6 @@ pub(crate) async fn payment_details_listener() {
     world.stack.finish().await;
 }
 
-const PORTAL_DELIVERY_LISTENER: Samples = Samples {
-    function: "portal-delivery-listener",
-    answers: &[
-        ("maintenance-announced.json", Failed(&[])),
-        ("old-try.json", Failed(&[])),
-        ("one-bad-message.json", Failed(&[2])),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn portal_delivery_listener() {
     let world = World::start().await;
@@ -207,16 +122,6 @@ pub(crate) async fn portal_delivery_listener() {
     assert_eq!(requests[0].body["title"], "Scheduled Maintenance");
     world.stack.finish().await;
 }
-
-const REALTIME_LISTENER: Samples = Samples {
-    function: "realtime-listener",
-    answers: &[
-        ("alert-created.json", Failed(&[])),
-        ("alert-acknowledged.json", Failed(&[])),
-        ("payment-processed.json", Failed(&[])),
-        ("university-created.json", Failed(&[])),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn realtime_listener() {
@@ -243,11 +148,6 @@ pub(crate) async fn realtime_listener() {
     world.stack.finish().await;
 }
 
-const REPORT_LISTENER: Samples = Samples {
-    function: "report-listener",
-    answers: &[("one-bad-message.json", Failed(&[2]))],
-};
-
 #[tokio::test]
 pub(crate) async fn report_listener() {
     let world = World::start().await;
@@ -255,29 +155,12 @@ pub(crate) async fn report_listener() {
     world.stack.finish().await;
 }
 
-const STORAGE_USAGE_LISTENER: Samples = Samples {
-    function: "storage-usage-listener",
-    answers: &[
-        ("one-university.json", Failed(&[])),
-        ("one-bad-message.json", Failed(&[2])),
-    ],
-};
-
 #[tokio::test]
 pub(crate) async fn storage_usage_listener() {
     let world = World::start().await;
     world.run(&STORAGE_USAGE_LISTENER).await;
     world.stack.finish().await;
 }
-
-const STRIPE_CUSTOMER_LISTENER: Samples = Samples {
-    function: "stripe-customer-listener",
-    answers: &[
-        ("university-created.json", Failed(&[])),
-        ("university-updated.json", Failed(&[])),
-        ("university-deleted.json", Failed(&[])),
-    ],
-};
 
 #[tokio::test]
 pub(crate) async fn stripe_customer_listener() {

@@ -2,6 +2,7 @@
 //!
 //! Each function has a stack of its own, with what its samples are about.
 
+mod answers;
 mod apis;
 mod flows;
 mod grants;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use bitflow_local::functions::workspace;
 
+use crate::answers::ALL;
 use crate::run::Samples;
 
 #[test]
@@ -27,11 +29,10 @@ fn every_file_is_a_sample_and_every_function_has_one() {
         names.map(|name| name.into_string().unwrap()).collect()
     };
     let events = workspace().join("events");
-    let all = [apis::ALL, listeners::ALL, jobs::ALL].concat();
-    let functions: BTreeSet<String> = all.iter().map(|it| it.function.to_owned()).collect();
+    let functions: BTreeSet<String> = ALL.iter().map(|it| it.function.to_owned()).collect();
     assert_eq!(names(&events), functions);
     assert_eq!(names(&workspace().join("functions")), functions);
-    for Samples { function, answers } in all {
+    for Samples { function, answers } in ALL {
         let run = answers.iter().map(|(file, _)| (*file).to_owned());
         assert_eq!(names(&events.join(function)), run.collect(), "{function}");
     }

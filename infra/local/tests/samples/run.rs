@@ -22,17 +22,24 @@ pub(crate) enum Answer {
     Null,
 }
 
+impl Answer {
+    /// The part of an answer that is told, and what it must be.
+    pub(crate) fn held_against(&self, answer: &Value) -> (Value, Value) {
+        match self {
+            Self::Status(status) => (answer["statusCode"].clone(), json!(status)),
+            Self::Failed(messages) => (answer.clone(), failed(messages)),
+            Self::Null => (answer.clone(), Value::Null),
+        }
+    }
+}
+
 impl World {
     /// Runs a function's samples; then waits until nothing is going on any more.
     pub(crate) async fn run(&self, samples: &Samples) {
         for (file, expect) in samples.answers {
             let sample = format!("{}/{file}", samples.function);
             let answer = self.invoke(&sample).await;
-            let (seen, expect) = match expect {
-                Answer::Status(status) => (answer["statusCode"].clone(), json!(status)),
-                Answer::Failed(messages) => (answer.clone(), failed(messages)),
-                Answer::Null => (answer.clone(), Value::Null),
-            };
+            let (seen, expect) = expect.held_against(&answer);
             assert_eq!(seen, expect, "{sample}: {answer}");
         }
         self.stack.settle().await;
@@ -40,6 +47,16 @@ impl World {
 
     /// What a sample answers.
     pub(crate) async fn invoke(&self, sample: &str) -> Value {
+        let event = self.event(sample);
+        let function = sample.split('/').next().unwrap_or_default();
+        let invoked = self.stack.lambda.invoke(function, event.to_string().into());
+        let output = invoked.await.expect("invoked");
+        assert_eq!(output.function_error, None, "{sample}: {}", output.log_tail);
+        serde_json::from_slice(&output.payload).expect("JSON")
+    }
+
+    /// A sample as it is now: signed anew, with what stands in for Stripe's ids.
+    pub(crate) fn event(&self, sample: &str) -> Value {
         let path = workspace().join("events").join(sample);
         let event = self.with_stand_ins(std::fs::read_to_string(path).expect("a sample"));
         let mut event: Value = serde_json::from_str(&event).expect("JSON");
@@ -50,11 +67,7 @@ impl World {
             };
             samples::sign_anew(&mut event, &secrets, real_now());
         }
-        let function = sample.split('/').next().unwrap_or_default();
-        let invoked = self.stack.lambda.invoke(function, event.to_string().into());
-        let output = invoked.await.expect("invoked");
-        assert_eq!(output.function_error, None, "{sample}: {}", output.log_tail);
-        serde_json::from_slice(&output.payload).expect("JSON")
+        event
     }
 }
 

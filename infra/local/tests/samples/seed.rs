@@ -56,8 +56,12 @@ pub(crate) struct World {
 impl World {
     /// The university without a customer at Stripe.
     pub(crate) async fn before_stripe() -> Self {
+        Self::before_stripe_on(TestStack::start().await).await
+    }
+
+    pub(crate) async fn before_stripe_on(stack: TestStack) -> Self {
         let world = Self {
-            stack: TestStack::start().await,
+            stack,
             customer: String::new(),
             stand_ins: Vec::new(),
         };
@@ -67,7 +71,10 @@ impl World {
 
     /// The university with its customer.
     pub(crate) async fn start() -> Self {
-        let stack = TestStack::start().await;
+        Self::start_on(TestStack::start().await).await
+    }
+
+    pub(crate) async fn start_on(stack: TestStack) -> Self {
         let form = format!("name=Sample&metadata[university_id]={UNIVERSITY}");
         let customer = stack.stripe.create("customers", &form);
         let customer = text(&customer.expect("a customer")["id"]);

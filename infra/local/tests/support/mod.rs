@@ -71,6 +71,14 @@ impl TestStack {
         Self::start_with(Settings::passing(functions).without_limits()).await
     }
 
+    /// Where the functions' own calls are written down, and may be disturbed.
+    pub(crate) async fn start_gated() -> Self {
+        let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
+        let mut settings = Settings::passing(functions).without_limits();
+        settings.gated = true;
+        Self::start_with(settings).await
+    }
+
     /// With the limits that the template has by default.
     pub(crate) async fn start_limited() -> Self {
         let functions = tokio::task::spawn_blocking(binaries).await.expect("built");
@@ -160,7 +168,7 @@ impl TestStack {
         self.shutdown().await.expect("the stack stops");
     }
 
-    async fn waiting_events(&self) -> usize {
+    pub(crate) async fn waiting_events(&self) -> usize {
         self.rows("outbox")
             .await
             .iter()
@@ -168,7 +176,7 @@ impl TestStack {
             .count()
     }
 
-    fn print_logs(&self) {
+    pub(crate) fn print_logs(&self) {
         for function in self.lambda.functions() {
             for line in self.lambda.logs(&function) {
                 eprintln!("{function}: {line}");

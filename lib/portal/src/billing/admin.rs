@@ -77,19 +77,7 @@ impl AdminBilling {
                 new_subscription((id, university_id), &told.id, terms, reported_at, now)
             }
         };
-        let mut transaction = Transaction::new(&self.ledger.dynamo);
-        let when = (context, now);
-        put_subscription(&self.ledger, &mut transaction, None, &subscription, when);
-        let done = (Outcome::Applied, now);
-        let made = match self
-            .ledger
-            .commit(OPERATION, transaction, None, done)
-            .await?
-        {
-            Tried::Done(_) => subscription,
-            // Stripe's webhook, or a repeat at the same moment, was faster.
-            Tried::Again => self.subscription(university_id, id).await?,
-        };
+        let made = self.add(subscription, context, now).await?;
         // Deleted while this was under way: what ends its subscriptions may have come by before
         // this one was there.
         let still = self.billable(OPERATION, university_id).await;
@@ -98,6 +86,33 @@ impl AdminBilling {
                 .await?;
         }
         still.map(|_| made)
+    }
+
+    /// Writes a new subscription down, or finds it written.
+    async fn add(
+        &self,
+        new: Subscription,
+        context: &Context,
+        now: Timestamp,
+    ) -> Result<Subscription, PortalError> {
+        const OPERATION: &str = "create subscription";
+        for _ in 0..3 {
+            let mut transaction = Transaction::new(&self.ledger.dynamo);
+            put_subscription(&self.ledger, &mut transaction, None, &new, (context, now));
+            let done = (Outcome::Applied, now);
+            let tried = self.ledger.commit(OPERATION, transaction, None, done);
+            if let Tried::Done(_) = tried.await? {
+                return Ok(new);
+            }
+            // Stripe's webhook, or a repeat at the same moment, was faster, or is just now.
+            let stored = self.ledger.subscriptions.get(new.university_id, new.id);
+            if let Some(faster) = stored.await.map_err(load(OPERATION))? {
+                return Ok(faster);
+            }
+        }
+        Err(PortalError::Contended {
+            operation: OPERATION,
+        })
     }
 
     async fn subscribe_at_stripe(
@@ -288,20 +303,25 @@ impl AdminBilling {
                 })
             })?;
         let invoice = adopted(id, university_id, &told, now);
-        let mut transaction = Transaction::new(&self.ledger.dynamo);
-        self.ledger.invoices.insert(&mut transaction, &invoice);
-        self.ledger
-            .generated(&mut transaction, &invoice, (context, now));
-        let done = (Outcome::Applied, now);
-        match self
-            .ledger
-            .commit(OPERATION, transaction, None, done)
-            .await?
-        {
-            Tried::Done(_) => Ok(invoice),
-            // Stripe's webhook, or a repeat at the same moment, was faster.
-            Tried::Again => self.get_invoice(university_id, id).await,
+        for _ in 0..3 {
+            let mut transaction = Transaction::new(&self.ledger.dynamo);
+            self.ledger.invoices.insert(&mut transaction, &invoice);
+            self.ledger
+                .generated(&mut transaction, &invoice, (context, now));
+            let done = (Outcome::Applied, now);
+            let tried = self.ledger.commit(OPERATION, transaction, None, done);
+            if let Tried::Done(_) = tried.await? {
+                return Ok(invoice);
+            }
+            // Stripe's webhook, or a repeat at the same moment, was faster, or is just now.
+            let stored = self.ledger.invoices.get(university_id, id).await;
+            if let Some(faster) = stored.map_err(load(OPERATION))? {
+                return Ok(faster);
+            }
         }
+        Err(PortalError::Contended {
+            operation: OPERATION,
+        })
     }
 
     /// One invoice.
