@@ -88,7 +88,7 @@ pub enum EmailError {
     Refused {
         /// HTTP status.
         status: StatusCode,
-        /// SendGrid's messages, each after its field; without the addresses that they quote.
+        /// SendGrid's messages, each after its field; without what they quote of the mail.
         reason: String,
     },
 }
@@ -121,6 +121,14 @@ impl SendGrid {
     /// idempotency key: twice is two mails.
     pub async fn send(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
         let rendered = email.message.render(&email.university_name);
+        let sent = [
+            self.settings.api_key.expose_secret(),
+            &email.to.name,
+            &email.university_name,
+            &rendered.subject,
+        ];
+        let sent = sent.into_iter().chain(rendered.text.lines());
+        let sent: Vec<String> = sent.map(|part| part.trim().to_owned()).collect();
         let body = json!({
             "personalizations": [{
                 "to": [email.to],
@@ -171,7 +179,7 @@ impl SendGrid {
         let body = answer.bytes().await.unwrap_or_default();
         Err(EmailError::Refused {
             status,
-            reason: reason(&body),
+            reason: reason(&body, &sent),
         })
     }
 
@@ -188,8 +196,11 @@ impl SendGrid {
     }
 }
 
-/// What SendGrid complains of, one after the other.
-fn reason(body: &[u8]) -> String {
+/// Longest message of SendGrid's that is passed on, bytes; its own are sentences.
+const LONGEST: usize = 300;
+
+/// What SendGrid complains of, one after the other: for a log, so without what was `sent`.
+fn reason(body: &[u8], sent: &[String]) -> String {
     #[derive(Deserialize)]
     struct Body {
         errors: Vec<Entry>,
@@ -205,7 +216,13 @@ fn reason(body: &[u8]) -> String {
     let reasons: Vec<_> = errors
         .into_iter()
         .map(|entry| {
-            let message = without_addresses(&entry.message);
+            let mut sent = sent.iter().filter(|part| !part.is_empty());
+            let message =
+                if entry.message.len() > LONGEST || sent.any(|part| entry.message.contains(part)) {
+                    "a message that quotes the mail".to_owned()
+                } else {
+                    without_addresses(&entry.message)
+                };
             match entry.field {
                 Some(field) => format!("{field}: {message}"),
                 None => message,

@@ -231,6 +231,7 @@ async fn a_refusal_says_why_without_any_address() {
         json!({"errors": [
             {"message": "Does not contain a valid address.", "field": "personalizations.0.to.0.email", "help": null},
             {"message": "We found the first duplicate instance of [it@uu.example] here.", "field": null},
+            {"message": "The subject 'Welcome to Bitflow, Uppsala' is too long.", "field": "subject"},
         ]}),
     ))
     .await;
@@ -243,7 +244,13 @@ async fn a_refusal_says_why_without_any_address() {
         text.contains("duplicate instance of [address] here."),
         "{text}"
     );
-    assert!(!format!("{text} {error:?}").contains('@'), "{text}");
+    assert!(
+        text.contains("subject: a message that quotes the mail"),
+        "{text}"
+    );
+    for quoted in ["@", "Uppsala"] {
+        assert!(!format!("{text} {error:?}").contains(quoted), "{text}");
+    }
 }
 
 #[tokio::test]

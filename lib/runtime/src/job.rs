@@ -7,9 +7,10 @@ use bitflow_fault::Fault;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::{Config, Variable};
-use crate::log::chain;
+use crate::log::{chain, read};
 use crate::start::start;
 
 /// What a schedule sends: the `Input` of `template.yaml`, with the scheduled time filled in.
@@ -27,8 +28,8 @@ pub fn run<C, E: Fault>(
 ) -> ExitCode {
     start(variables, new, async |cx| {
         let (cx, handle) = (&cx, &handle);
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-            let scheduled_at = event.payload.time;
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+            let scheduled_at = read::<Event>(event.payload)?.time;
             match Box::pin(handle(cx, scheduled_at)).await {
                 Ok(()) => {
                     tracing::info!(target: "bitflow", %scheduled_at, "job done");

@@ -10,10 +10,11 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tracing::Instrument;
 
 use crate::config::{Config, Variable};
-use crate::log::chain;
+use crate::log::{chain, read};
 use crate::start::start;
 
 /// One message, as the handler sees it.
@@ -35,11 +36,21 @@ pub fn run<C, E: Fault>(
 ) -> ExitCode {
     start(variables, new, async |cx| {
         let (cx, handle) = (&cx, &handle);
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-            Ok::<_, lambda_runtime::Error>(batch(cx, event.payload, handle).await)
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+            answer(cx, event.payload, handle)
         }))
         .await
     })
+}
+
+/// What one invocation with `payload` answers.
+pub async fn answer<C, E: Fault>(
+    cx: &C,
+    payload: Value,
+    handle: &impl AsyncFn(&C, Message<'_>) -> Result<(), E>,
+) -> Result<Answer, lambda_runtime::Error> {
+    let event = read(payload)?;
+    Ok(batch(cx, event, handle).await)
 }
 
 /// Adds the request that began it all to every log line of the current message.
@@ -129,9 +140,10 @@ struct Attributes {
     approximate_receive_count: String,
 }
 
+/// Which messages failed, as Lambda wants to be told.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+pub struct Answer {
     batch_item_failures: Vec<Failure>,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::{Config, Variable};
-use crate::log::chain;
+use crate::log::{chain, read};
 use crate::start::start;
 
 /// One change of a table, as the handler sees it.
@@ -44,11 +44,21 @@ pub fn run<C, E: Fault>(
 ) -> ExitCode {
     start(variables, new, async |cx| {
         let (cx, handle) = (&cx, &handle);
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-            Ok::<_, lambda_runtime::Error>(batch(cx, &event.payload.records, handle).await)
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+            answer(cx, event.payload, handle)
         }))
         .await
     })
+}
+
+/// What one invocation with `payload` answers.
+pub async fn answer<C, E: Fault>(
+    cx: &C,
+    payload: Value,
+    handle: &impl AsyncFn(&C, &[Record]) -> Vec<Result<(), E>>,
+) -> Result<Answer, lambda_runtime::Error> {
+    let event: Event = read(payload)?;
+    Ok(batch(cx, &event.records, handle).await)
 }
 
 /// Handles a batch, and says where to go on from.
@@ -88,9 +98,10 @@ struct Event {
     records: Vec<Record>,
 }
 
+/// The first record that failed, as Lambda wants to be told.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+pub struct Answer {
     batch_item_failures: Vec<Failure>,
 }
 

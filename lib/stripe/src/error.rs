@@ -28,12 +28,19 @@ pub enum StripeError {
         replayed: bool,
     },
     /// Stripe answered something we cannot read.
-    #[error("Stripe {operation} answered what could not be read: {reason}")]
+    #[error("Stripe {operation} answered what could not be read")]
     Unreadable {
         /// Method and path.
         operation: String,
-        /// What is wrong with it.
-        reason: String,
+        /// What is wrong with it. It may quote what was found.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The idempotency key is none that Stripe takes.
+    #[error("Stripe {operation} cannot be sent under its idempotency key")]
+    Key {
+        /// Method and path.
+        operation: String,
     },
 }
 
@@ -143,7 +150,7 @@ impl Fault for StripeError {
                 ..
             } if refusal.kind != REUSE_OF_KEY => Class::Invalid,
             // 401 and 403 mean that our key is wrong: ours to mend.
-            Self::Refused { .. } | Self::Unreadable { .. } => Class::Broken,
+            Self::Refused { .. } | Self::Unreadable { .. } | Self::Key { .. } => Class::Broken,
         }
     }
 }

@@ -96,10 +96,8 @@ impl Transport {
                 _ => return Err(error),
             }
         };
-        serde_json::from_slice(&body).map_err(|error| StripeError::Unreadable {
-            operation,
-            reason: error.to_string(),
-        })
+        serde_json::from_slice(&body)
+            .map_err(|source| StripeError::Unreadable { operation, source })
     }
 
     /// One attempt; also whether another may do better, and after how long Stripe wants it.

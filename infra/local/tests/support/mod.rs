@@ -109,7 +109,8 @@ impl TestStack {
         Self::start_with(settings).await
     }
 
-    async fn start_with(settings: Settings) -> Self {
+    /// With settings of its own.
+    pub(crate) async fn start_with(settings: Settings) -> Self {
         let stack = Stack::start(settings).await.expect("the stack starts");
         Self {
             stack,

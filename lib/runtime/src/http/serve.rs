@@ -1,5 +1,6 @@
 //! The loop around a router: correlation id, one log line a request, problems rendered.
 
+use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -12,14 +13,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use lambda_http::RequestExt;
-use lambda_http::request::RequestContext;
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{Adapter, RequestExt, Service};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
 use tracing::Instrument;
 
 use super::limit::{self, Limiter, Standing};
 use super::problem::Problem;
 use crate::config::{Config, Variable};
-use crate::log::chain;
+use crate::log::{chain, read};
 use crate::start::start;
 
 /// How long a request may take: less than the 30 s after which API Gateway gives up on it, so that
@@ -33,7 +36,7 @@ pub fn run<C: Send + Sync + 'static>(
     routes: impl FnOnce() -> Router<Arc<C>>,
 ) -> ExitCode {
     start(variables, new, async |cx| {
-        lambda_http::run(with_conventions(routes()).with_state(Arc::new(cx))).await
+        serve(with_conventions(routes()).with_state(Arc::new(cx))).await
     })
 }
 
@@ -52,8 +55,63 @@ pub fn run_limited<C: Send + Sync + 'static>(
             async move { limit::of_admin(limiter(&cx), request, next).await }
         });
         let routes = routes().layer(limit);
-        lambda_http::run(with_conventions(routes).with_state(cx)).await
+        serve(with_conventions(routes).with_state(cx)).await
     })
+}
+
+/// API Gateway's event as lambda_http reads it, without what it would panic at: it makes a URI of what
+/// the client wrote, and expects that to be one.
+pub fn read_event(mut event: Value) -> Result<LambdaRequest, lambda_runtime::Error> {
+    // Nothing here asks for the URI's scheme or host.
+    if let Some(headers) = event["headers"].as_object_mut() {
+        headers.retain(|name, _| {
+            let of_uri = ["host", "x-forwarded-proto"];
+            !of_uri.iter().any(|it| name.eq_ignore_ascii_case(it))
+        });
+    }
+    if let Some(domain) = event.pointer_mut("/requestContext/domainName") {
+        *domain = Value::Null;
+    }
+    if let Some(query) = event.get_mut("rawQueryString")
+        && let Some(text) = query.as_str()
+    {
+        *query = in_a_uri(text).into();
+    }
+    if let Some(path) = event.get_mut("rawPath")
+        && let Some(text) = path.as_str()
+        && !text.starts_with('/')
+    {
+        *path = format!("/{text}").into();
+    }
+    read(event)
+}
+
+/// A query with what no URI may hold written as it is written in one.
+fn in_a_uri(query: &str) -> String {
+    let mut written = String::with_capacity(query.len());
+    for byte in query.bytes() {
+        match byte {
+            b'"' | b'#' | b'<' | b'>' | b'`' | b'{' | b'}' => write!(written, "%{byte:02X}"),
+            b'!'..=b'~' => write!(written, "{}", char::from(byte)),
+            _ => write!(written, "%{byte:02X}"),
+        }
+        .expect("a String takes it");
+    }
+    written
+}
+
+async fn serve(router: Router) -> Result<(), lambda_runtime::Error> {
+    let adapter: Adapter<'_, Response, Router> = Adapter::from(router);
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let mut adapter = adapter.clone();
+        async move {
+            let request = read_event(event.payload)?;
+            let answered = adapter.call(LambdaEvent::new(request, event.context));
+            let Ok(answer) = answered.await;
+            Ok::<_, lambda_runtime::Error>(answer)
+        }
+    }))
+    .await
 }
 
 /// A request, as API Gateway knows it.
@@ -223,7 +281,7 @@ mod tests {
     use axum::routing::get;
     use bitflow_fault::{Class, Fault};
     use http_body_util::BodyExt;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use tower::ServiceExt;
 
     use super::*;
@@ -267,6 +325,35 @@ mod tests {
         for (key, value) in expect.as_object().unwrap() {
             assert_eq!(&body[key], value, "{key} in {body}");
         }
+    }
+
+    #[test]
+    fn whatever_a_client_writes_is_read() {
+        for (at, wrong) in [
+            ("/headers/host", "%"),
+            ("/headers/x-forwarded-proto", "a b"),
+            ("/requestContext/domainName", "[:"),
+            ("/rawQueryString", "a=<\"b\">&å=#\u{0}"),
+            ("/rawPath", ":x"),
+        ] {
+            let mut event = json!({
+                "version": "2.0",
+                "rawPath": "/a",
+                "rawQueryString": "",
+                "headers": { "host": "api.example", "x-forwarded-proto": "https" },
+                "requestContext": {
+                    "domainName": "api.example",
+                    "http": { "method": "GET", "path": "/a" },
+                    "stage": "$default",
+                    "timeEpoch": 0,
+                },
+                "isBase64Encoded": false,
+            });
+            *event.pointer_mut(at).unwrap() = wrong.into();
+            let request: lambda_http::Request = read_event(event).unwrap().into();
+            assert_eq!(request.method(), "GET", "{at}");
+        }
+        assert_eq!(in_a_uri("a=%20&b=\"å\""), "a=%20&b=%22%C3%A5%22");
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,9 +54,8 @@ impl Client {
             StripeMethod::Delete => Method::DELETE,
         };
         let key = idempotency_key.map(IdempotencyKey::new).transpose();
-        let key = key.map_err(|error| StripeError::Unreadable {
+        let key = key.map_err(|_| StripeError::Key {
             operation: format!("{method} /v1{}", request.path),
-            reason: error.to_string(),
         })?;
         let call = Call {
             method,
