@@ -186,7 +186,7 @@ impl Flow {
         }
         let world = World::start_on(stack).await;
         match self {
-            Self::Month => {
+            Self::Month | Self::Deletion => {
                 world.insert_plan("2025-12-10T00:00:00Z").await;
                 world.stack.subscription(UNIVERSITY).await;
             }
@@ -230,10 +230,6 @@ impl Flow {
                     .fail_next(fails("portal.lund.example", 410, u32::MAX));
             }
             Self::Report => world.make_invoice(None).await,
-            Self::Deletion => {
-                world.insert_plan("2025-12-10T00:00:00Z").await;
-                world.stack.subscription(UNIVERSITY).await;
-            }
             Self::DeadLetter => {
                 let queues = world.stack.model().queues.iter();
                 for queue in queues.filter(|queue| queue.redrive.is_none()) {
@@ -258,6 +254,7 @@ impl Flow {
     }
 
     /// What happens; whoever asks asks again where it failed.
+    #[expect(clippy::too_many_lines, reason = "one flow after the other")]
     pub(crate) async fn act(self, world: &World) {
         let stack = &world.stack;
         let of = format!("/api/admin/universities/{UNIVERSITY}");
@@ -321,7 +318,7 @@ impl Flow {
                     "generate-monthly-invoices-job",
                     "2026-01-01T00:00:00Z",
                 )
-                .await
+                .await;
             }
             Self::Storage => {
                 let in_three_days = real_now() + SignedDuration::from_hours(72);
