@@ -1,10 +1,11 @@
 //! What is walked: each function's samples, and what people and vendors do in turn.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use bitflow_domain::billing::month::Month;
+use bitflow_domain::id::InvoiceId;
 use bitflow_local::aws::sqs::queue::NewMessage;
 use bitflow_local::simulators::portal::Failure;
 use bitflow_university::sign;
@@ -32,8 +33,16 @@ pub(crate) enum Flow {
     Onboarding,
     /// An admin's invoice is made and paid.
     InvoicePaid,
-    /// The payment of one fails.
+    /// The payment of one fails, twice.
     PaymentFailed,
+    /// The first invoice of a university that has no customer at Stripe yet.
+    FirstInvoice,
+    /// The first month, likewise.
+    FirstMonth,
+    /// An invoice that somebody made at Stripe is adopted, and voided by an admin.
+    Adopted,
+    /// The run of a month finds what Stripe billed and did not tell.
+    MonthOfStripe,
     /// The run of a month bills a manual plan, and passes over one of Stripe's.
     Month,
     /// The daily measurement finds a quota exceeded, and a logo that nobody names.
@@ -48,7 +57,7 @@ pub(crate) enum Flow {
     Deletion,
     /// A dead letter is told.
     DeadLetter,
-    /// The sweep relays what was passed over.
+    /// The sweep relays what the stream passed over.
     Sweep,
     /// A portal raises an alert, and an admin acknowledges it.
     Alert,
@@ -74,6 +83,10 @@ pub(crate) fn all() -> Vec<Flow> {
         Flow::Onboarding,
         Flow::InvoicePaid,
         Flow::PaymentFailed,
+        Flow::FirstInvoice,
+        Flow::FirstMonth,
+        Flow::Adopted,
+        Flow::MonthOfStripe,
         Flow::Month,
         Flow::Storage,
         Flow::Maintenance,
@@ -129,6 +142,9 @@ impl Flow {
             ],
             Self::InvoicePaid => vec!["billing-api", "stripe-webhook", "payment-details-listener"],
             Self::PaymentFailed => vec!["stripe-webhook", "alert-listener"],
+            Self::FirstInvoice => vec!["billing-api"],
+            Self::FirstMonth | Self::MonthOfStripe => vec!["invoice-listener"],
+            Self::Adopted => vec!["stripe-webhook", "billing-api"],
             Self::Month => vec!["generate-monthly-invoices-job", "invoice-listener"],
             Self::Storage => vec![
                 "sync-storage-usage-job",
@@ -145,7 +161,7 @@ impl Flow {
             Self::Deletion => vec!["universities-api", "stripe-customer-listener"],
             Self::DeadLetter => vec!["watch-dead-letters-job"],
             Self::Sweep => vec!["sweep-outbox-job"],
-            Self::Alert => vec!["alerts-api", "realtime-listener"],
+            Self::Alert => vec!["alerts-api", "realtime-listener", "universities-api"],
         }
     }
 
@@ -163,18 +179,42 @@ impl Flow {
             }
             return world;
         }
+        if matches!(self, Self::FirstInvoice | Self::FirstMonth) {
+            let world = World::before_stripe_on(stack).await;
+            world.insert_plan("2025-12-10T00:00:00Z").await;
+            return world;
+        }
         let world = World::start_on(stack).await;
         match self {
-            Self::Month => {
+            Self::Month | Self::Deletion => {
                 world.insert_plan("2025-12-10T00:00:00Z").await;
                 world.stack.subscription(UNIVERSITY).await;
+            }
+            Self::MonthOfStripe => {
+                let stripe = &world.stack.stripe;
+                let (_, subscription) = world.stack.subscription(UNIVERSITY).await;
+                let pay_latest = || {
+                    let subscription = stripe.object(&subscription).expect("a subscription");
+                    let invoice = text(&subscription["latest_invoice"]);
+                    // Stripe may have collected it by itself.
+                    let _ = stripe.pay(&invoice);
+                };
+                pay_latest();
+                world.stack.settle().await;
+                stripe.hold_deliveries();
+                stripe.advance(&subscription).expect("advanced");
+                pay_latest();
             }
             Self::Storage => {
                 for file in ["more", "logos/01900000-0000-7000-8000-00000000000a.png"] {
                     let put = world.stack.s3().put_object().bucket(world.stack.bucket());
                     let key = format!("universities/{UNIVERSITY}/{file}");
-                    let put = put.key(key).body(ByteStream::from_static(b"x"));
+                    let put = put.key(&key).body(ByteStream::from_static(b"x"));
                     put.send().await.expect("put");
+                    let path = world.stack.bucket_folder().join(&key);
+                    let file = std::fs::File::options().write(true).open(path);
+                    let old = SystemTime::now() - Duration::from_hours(72);
+                    file.expect("a file").set_modified(old).expect("set");
                 }
             }
             Self::Maintenance => {
@@ -190,30 +230,23 @@ impl Flow {
                     .fail_next(fails("portal.lund.example", 410, u32::MAX));
             }
             Self::Report => world.make_invoice(None).await,
-            Self::Deletion => {
-                world.insert_plan("2025-12-10T00:00:00Z").await;
-                world.stack.subscription(UNIVERSITY).await;
-            }
             Self::DeadLetter => {
-                let poison = NewMessage {
-                    body: "poison".to_owned(),
-                    ..NewMessage::default()
-                };
-                let queue = world.stack.name("activity-dead-letters");
-                world.stack.sqs.send(&queue, poison).expect("sent");
+                let queues = world.stack.model().queues.iter();
+                for queue in queues.filter(|queue| queue.redrive.is_none()) {
+                    let poison = NewMessage {
+                        body: "poison".to_owned(),
+                        ..NewMessage::default()
+                    };
+                    world.stack.sqs.send(&queue.name, poison).expect("sent");
+                }
             }
             Self::Sweep => {
-                world.stack.onboard("Lund").await;
-                world.stack.settle().await;
-                for row in world.stack.rows("outbox").await {
-                    let waits = world.stack.dynamo().update_item();
-                    let waits = waits
-                        .table_name(world.stack.name("outbox"))
-                        .key("event_id", row["event_id"].clone())
-                        .update_expression("SET pending = :shard")
-                        .expression_attribute_values(":shard", AttributeValue::S("0".to_owned()));
-                    waits.send().await.expect("updated");
-                }
+                // The stream does not tell of what is imported.
+                let inserted = world.event("outbox-relay/insert.json");
+                let row = inserted["Records"][0]["dynamodb"]["NewImage"].clone();
+                let outbox = world.stack.name("outbox");
+                let imported = world.stack.dynamodb.import(&outbox, vec![row]);
+                imported.expect("imported");
             }
             _ => {}
         }
@@ -221,6 +254,7 @@ impl Flow {
     }
 
     /// What happens; whoever asks asks again where it failed.
+    #[expect(clippy::too_many_lines, reason = "one flow after the other")]
     pub(crate) async fn act(self, world: &World) {
         let stack = &world.stack;
         let of = format!("/api/admin/universities/{UNIVERSITY}");
@@ -239,24 +273,52 @@ impl Flow {
                 });
                 post(stack, "/api/admin/universities", &lund).await;
             }
-            Self::InvoicePaid | Self::PaymentFailed => {
+            Self::InvoicePaid | Self::PaymentFailed | Self::FirstInvoice => {
                 let invoice = json!({ "items": [{ "description": "Setup", "amount": 5000 }] });
                 let made = post(stack, &format!("{of}/invoices"), &invoice).await;
                 stack.settle().await;
                 let invoice = text(&made["stripe_invoice_id"]);
-                if self == Self::InvoicePaid {
-                    stack.stripe.pay(&invoice).expect("paid");
-                } else {
-                    stack.stripe.fail(&invoice).expect("failed");
+                match self {
+                    Self::InvoicePaid => drop(stack.stripe.pay(&invoice).expect("paid")),
+                    Self::PaymentFailed => {
+                        stack.stripe.fail(&invoice).expect("failed");
+                        stack.settle().await;
+                        stack.stripe.fail(&invoice).expect("failed");
+                    }
+                    _ => {}
                 }
+                stack.settle().await;
+                ask(stack, Method::GET, &format!("{of}/invoices"), None, &[]).await;
+                ask(
+                    stack,
+                    Method::GET,
+                    &format!("{of}/subscriptions"),
+                    None,
+                    &[],
+                )
+                .await;
             }
-            Self::Month => {
+            Self::Adopted => {
+                let create = |path: &str, form: &str| {
+                    text(&stack.stripe.create(path, form).expect("made")["id"])
+                };
+                let customer = format!("customer={}", world.customer);
+                let invoice = create("invoices", &customer);
+                let item = format!("{customer}&invoice={invoice}&amount=5000&currency=usd");
+                create("invoiceitems", &item);
+                create(&format!("invoices/{invoice}/finalize"), "");
+                stack.settle().await;
+                let id = InvoiceId::of_stripe_invoice(&invoice);
+                let path = format!("{of}/invoices/{id}/void");
+                ask(stack, Method::POST, &path, None, &[]).await;
+            }
+            Self::Month | Self::FirstMonth | Self::MonthOfStripe => {
                 fire(
                     world,
                     "generate-monthly-invoices-job",
                     "2026-01-01T00:00:00Z",
                 )
-                .await
+                .await;
             }
             Self::Storage => {
                 let in_three_days = real_now() + SignedDuration::from_hours(72);
@@ -305,31 +367,44 @@ impl Flow {
             }
             Self::Sweep => fire(world, "sweep-outbox-job", &soon()).await,
             Self::Alert => {
-                let raised = json!({
-                    "university_id": UNIVERSITY,
-                    "type": "security",
-                    "message": "Somebody is at the door",
-                });
-                let body = raised.to_string();
-                let secret = PORTAL_SECRET.to_owned().into();
-                let signature = sign(&secret, body.as_bytes(), real_now());
-                let mut made = None;
-                for _ in 0..TRIES {
-                    let sent = stack.post_signed("/api/admin/alerts", &body, Some(&signature));
-                    let (status, answer) = sent.await;
-                    if !status.is_server_error() {
-                        assert_eq!(status, StatusCode::CREATED, "{answer}");
-                        made = Some(answer);
-                        break;
-                    }
-                }
-                let id = text(&made.expect("an alert")["id"]);
+                let raise = async |message: &str| {
+                    let alert = json!({
+                        "university_id": UNIVERSITY,
+                        "type": "security",
+                        "message": message,
+                    });
+                    raise(stack, &alert.to_string()).await
+                };
+                let first = raise("Somebody is at the door").await;
+                raise("Somebody is still at the door").await;
+                let id = text(&first["id"]);
                 stack.settle().await;
                 let path = format!("/api/admin/alerts/{id}/acknowledge");
                 ask(stack, Method::POST, &path, None, &[]).await;
+                let path = format!("/api/admin/alerts?university_id={UNIVERSITY}");
+                ask(stack, Method::GET, &path, None, &[]).await;
+                ask(stack, Method::GET, &format!("{of}/activity"), None, &[]).await;
             }
         }
     }
+}
+
+/// Has the portal raise an alert, in the same words until it is answered.
+async fn raise(stack: &TestStack, body: &str) -> Value {
+    let signature = sign(
+        &PORTAL_SECRET.to_owned().into(),
+        body.as_bytes(),
+        real_now(),
+    );
+    for _ in 0..TRIES {
+        let sent = stack.post_signed("/api/admin/alerts", body, Some(&signature));
+        let (status, answer) = sent.await;
+        if !status.is_server_error() {
+            assert_eq!(status, StatusCode::CREATED, "{answer}");
+            return answer;
+        }
+    }
+    panic!("an alert fails for good")
 }
 
 fn fails(domain: &str, status: u16, count: u32) -> Failure {

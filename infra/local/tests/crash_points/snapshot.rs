@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::permitted::Doubles;
 use crate::seed::World;
+use crate::support::TestStack;
 
 /// Tables that say how it came about, and not what it came to.
 const OF_THE_WAY: [&str; 4] = ["rate_limits", "inbox", "idempotency_keys", "job_runs"];
@@ -53,68 +54,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) async fn of(world: &World) -> Self {
         let stack = &world.stack;
-        let mut things: BTreeMap<String, usize> = BTreeMap::new();
-        let mut add = |kind: &str, value: &Value| {
-            *things
-                .entry(format!("{kind} {}", normal(value)))
-                .or_default() += 1;
-        };
-        let mut named = BTreeSet::new();
-        let tables = stack.model().tables.iter().map(|table| &table.name);
-        for table in tables {
-            let table = table.trim_start_matches("bitflow-local-");
-            if OF_THE_WAY.contains(&table.replace('-', "_").as_str()) {
-                continue;
-            }
-            for row in stack.rows(table).await {
-                if let Some(AttributeValue::M(logo)) = row.get("logo") {
-                    named.extend(logo.get("logo_id").and_then(|id| id.as_s().ok()).cloned());
-                }
-                let row = row.iter().map(|(name, value)| {
-                    let value = to_json(value);
-                    let bare = value.as_object().and_then(|it| it.values().next().cloned());
-                    (name.clone(), bare.unwrap_or_default())
-                });
-                add(table, &row.collect());
-            }
-        }
-        for kind in [
-            "customer",
-            "invoice",
-            "invoiceitem",
-            "subscription",
-            "payment_intent",
-        ] {
-            for object in stack.stripe.objects(kind) {
-                let mut kept = serde_json::Map::new();
-                for name in [
-                    "status",
-                    "amount",
-                    "amount_due",
-                    "amount_paid",
-                    "metadata",
-                    "name",
-                    "email",
-                    "auto_advance",
-                ] {
-                    kept.insert(name.to_owned(), object[name].clone());
-                }
-                add(&format!("stripe {kind}"), &kept.into());
-            }
-        }
-        let files = stack.s3().list_objects_v2().bucket(stack.bucket());
-        let files = files
-            .send()
-            .await
-            .expect("listed")
-            .contents
-            .unwrap_or_default();
-        for file in files.into_iter().filter_map(|file| file.key) {
-            // Of logos, what nobody names is removed by the daily measurement.
-            if !file.contains("/logos/") || file.contains(SAMPLE) || named.contains(logo(&file)) {
-                add("file", &file.into());
-            }
-        }
+        let things = things(stack).await;
         let mut by_event: BTreeMap<(String, String), usize> = BTreeMap::new();
         for mail in stack.mails() {
             let what = format!("{}: {}", mail.to, plain(&mail.subject));
@@ -185,6 +125,74 @@ impl Snapshot {
         }
         found
     }
+}
+
+/// Rows, objects at Stripe and files, each with how often it is there.
+async fn things(stack: &TestStack) -> BTreeMap<String, usize> {
+    let mut things: BTreeMap<String, usize> = BTreeMap::new();
+    let mut add = |kind: &str, value: &Value| {
+        *things
+            .entry(format!("{kind} {}", normal(value)))
+            .or_default() += 1;
+    };
+    let mut named = BTreeSet::new();
+    let tables = stack.model().tables.iter().map(|table| &table.name);
+    for table in tables {
+        let table = table.trim_start_matches("bitflow-local-");
+        if OF_THE_WAY.contains(&table.replace('-', "_").as_str()) {
+            continue;
+        }
+        for row in stack.rows(table).await {
+            if let Some(AttributeValue::M(logo)) = row.get("logo") {
+                named.extend(logo.get("logo_id").and_then(|id| id.as_s().ok()).cloned());
+            }
+            let row = row.iter().map(|(name, value)| {
+                let value = to_json(value);
+                let bare = value.as_object().and_then(|it| it.values().next().cloned());
+                (name.clone(), bare.unwrap_or_default())
+            });
+            add(table, &row.collect());
+        }
+    }
+    for kind in [
+        "customer",
+        "invoice",
+        "invoiceitem",
+        "subscription",
+        "payment_intent",
+    ] {
+        for object in stack.stripe.objects(kind) {
+            let mut kept = serde_json::Map::new();
+            for name in [
+                "status",
+                "amount",
+                "amount_due",
+                "amount_paid",
+                "metadata",
+                "name",
+                "email",
+                "auto_advance",
+            ] {
+                kept.insert(name.to_owned(), object[name].clone());
+            }
+            add(&format!("stripe {kind}"), &kept.into());
+        }
+    }
+    let files = stack.s3().list_objects_v2().bucket(stack.bucket());
+    let files = files
+        .send()
+        .await
+        .expect("listed")
+        .contents
+        .unwrap_or_default();
+    for file in files.into_iter().filter_map(|file| file.key) {
+        // Of logos, what nobody names is removed by the daily measurement.
+        let id = logo(&file);
+        if !file.contains("/logos/") || id.starts_with(SAMPLE) || named.contains(id) {
+            add("file", &file.into());
+        }
+    }
+    things
 }
 
 /// The id of the logo that a file is.

@@ -76,8 +76,11 @@ pub(crate) async fn all() {
     let (flows, total) = (baselines.len(), points.len());
     let seconds = || began.elapsed().as_secs();
     eprintln!("{flows} flows, {total} points, after {} s", seconds());
-    eprintln!("{}", failures.join("\n"));
     let planned = count(points.iter());
+    if only.is_none() {
+        failures.extend(uncovered(baselines, &planned));
+    }
+    eprintln!("{}", failures.join("\n"));
     let mut walks = stream::iter(points)
         .map(|point| async move {
             let found = disturbed(&point, &baselines[&point.flow]).await;
@@ -101,9 +104,7 @@ pub(crate) async fn all() {
         }
     }
     let covered = count(reached.iter());
-    if only.is_none() {
-        failures.extend(uncovered(baselines, &covered));
-    }
+    failures.extend(unreached(&planned, &covered));
     print_report(&planned, &covered, &missed);
     println!("{} points in {} s", reached.len(), seconds());
     let (count, failures) = (failures.len(), failures.join("\n"));
@@ -215,8 +216,8 @@ fn count<'a>(points: impl Iterator<Item = &'a Point>) -> Covered {
     covered
 }
 
-/// Calls that were made and never disturbed, grants of the template that no such call needs, and
-/// functions that were never run.
+/// Calls that were made and are no point, grants of the template that no point needs, and functions
+/// that were never run.
 fn uncovered(baselines: &BTreeMap<Flow, Walked>, covered: &Covered) -> BTreeSet<String> {
     let none = BTreeMap::new();
     let mut missing = BTreeSet::new();
@@ -237,6 +238,17 @@ fn uncovered(baselines: &BTreeMap<Flow, Walked>, covered: &Covered) -> BTreeSet<
         missing.extend(unused.into_iter().map(told));
     }
     missing
+}
+
+/// Calls that were planned to be disturbed, and were not made any of the times.
+fn unreached(planned: &Covered, covered: &Covered) -> Vec<String> {
+    let calls = planned.iter().flat_map(|(function, calls)| {
+        let reached = covered.get(function);
+        let missed = move |call: &&String| reached.is_none_or(|it| !it.contains_key(*call));
+        let missed = calls.keys().filter(missed);
+        missed.map(move |call| format!("{function}: never disturbed at {call}"))
+    });
+    calls.collect()
 }
 
 /// Whether the call was made and the world ended the same. Where two functions are at something at
