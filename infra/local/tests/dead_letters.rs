@@ -247,6 +247,8 @@ async fn a_queue_that_cannot_be_read_keeps_no_other_from_being_looked_into() {
     assert!(output.function_error.is_some(), "it is seen");
     stack.settle().await;
     assert_eq!(stack.alerts().await.len(), 1);
+    let denied = stack.iam.take_denials();
+    assert!(denied.iter().all(|it| it.resource.ends_with(":nobody")));
     stack
         .finish_with_dead_letters(&["activity-dead-letters"])
         .await;
