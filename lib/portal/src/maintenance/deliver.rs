@@ -185,9 +185,10 @@ impl Courier {
         let after = stored.after(died, 0.0, now);
         let event = unreachable(&after, &notification, due, now);
         let noted = self.note(&after, stored.attempts, Some(&event)).await?;
-        Ok(match noted {
-            true => Outcome::Made(Box::new(after)),
-            false => Outcome::Old,
+        Ok(if noted {
+            Outcome::Made(Box::new(after))
+        } else {
+            Outcome::Old
         })
     }
 
