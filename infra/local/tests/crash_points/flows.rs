@@ -452,19 +452,27 @@ async fn ask(
     panic!("{path} fails for good")
 }
 
-/// What comes by the clock afterwards, and finds what was left lying. Where nothing is, it would
-/// find nothing.
+/// What comes by the clock afterwards, again and again, and finds what was left lying. Where nothing
+/// is, it would find nothing.
 pub(crate) async fn recover(world: &World) {
     let stack = &world.stack;
-    let later = |hours| (real_now() + SignedDuration::from_hours(hours)).to_string();
-    if stack.waiting_events().await > 0 {
-        fire(world, "sweep-outbox-job", &later(1)).await;
-        stack.settle().await;
-    }
-    let deliveries = stack.rows("deliveries").await;
-    if deliveries.iter().any(|row| row.contains_key("due_at")) {
-        fire(world, "retry-portal-deliveries-job", &later(26)).await;
-        stack.settle().await;
+    for round in 1..10 {
+        let at = real_now() + SignedDuration::from_hours(26 * round);
+        let at = at.to_string();
+        let waiting = stack.waiting_events().await > 0;
+        if waiting {
+            fire(world, "sweep-outbox-job", &at).await;
+            stack.settle().await;
+        }
+        let deliveries = stack.rows("deliveries").await;
+        let due = deliveries.iter().any(|row| row.contains_key("due_at"));
+        if due {
+            fire(world, "retry-portal-deliveries-job", &at).await;
+            stack.settle().await;
+        }
+        if !waiting && !due {
+            return;
+        }
     }
 }
 

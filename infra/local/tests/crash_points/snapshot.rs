@@ -239,7 +239,12 @@ fn plain(text: &str) -> String {
             out.push(it);
         }
     }
-    out
+    // How many there were is of the way, too.
+    let tries = (1..10).map(|tries| match tries {
+        1 => "after 1 try".to_owned(),
+        tries => format!("after {tries} tries"),
+    });
+    tries.fold(out, |out, tries| out.replace(&tries, "after <tries>"))
 }
 
 fn kind(word: &str) -> String {
@@ -254,6 +259,10 @@ fn kind(word: &str) -> String {
         } else {
             format!("<uuid>{ending}")
         };
+    }
+    // Of several, any may be the first to be found.
+    if word.ends_with("-dead-letters") || word.ends_with("-undelivered") {
+        return "<dead letters>".to_owned();
     }
     if word.parse::<jiff::Timestamp>().is_ok() {
         return "<time>".to_owned();
