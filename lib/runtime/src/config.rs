@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use secrecy::SecretString;
-use std::time::Duration;
 use url::Url;
+
+use crate::aws::{self, Roots};
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +119,11 @@ variables! {
     PUSHER_APP_KEY: Text, "Key of the Pusher app; public.";
     PUSHER_APP_SECRET: Secret, "Secret of the Pusher app.";
     PUSHER_API_BASE: Url = "https://api-mt1.pusher.com", "Where Pusher's HTTP API is, or that of a server that speaks its protocol.";
+    AWS_CA_BUNDLE: Text = "amazon", "Whom calls to AWS trust: `amazon` (its own authorities, built in), `system`, or a PEM file of root certificates.";
 }
+
+/// What every function reads, besides what it declares.
+const EVERY: &[Variable] = &[AWS_CA_BUNDLE.of::<Roots>()];
 
 /// The values of the variables that one function declared.
 #[derive(Debug)]
@@ -145,17 +149,11 @@ impl Config {
             clippy::disallowed_methods,
             reason = "the one place that reads the environment"
         )]
-        let values = read(variables, |name| std::env::var(name).ok())?;
-        // Bounded well below every function's own timeout, so that a hung call becomes a retry.
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(2))
-            .operation_attempt_timeout(Duration::from_secs(5))
-            .operation_timeout(Duration::from_secs(15))
-            .build();
-        let aws = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let values = read(&[variables, EVERY].concat(), |name| {
+            std::env::var(name).ok()
+        })?;
+        let roots = values[AWS_CA_BUNDLE.name].parse();
+        let aws = aws::config(roots.expect("checked when it was read")).await;
         Ok(Self { values, aws })
     }
 

@@ -8,6 +8,7 @@
 //! A function's `main` is one call of `run`, which reads the configuration, says everything that
 //! is missing at once, and does nothing else that a request does not need.
 
+mod aws;
 pub mod clock;
 pub mod config;
 pub mod http;

@@ -136,7 +136,11 @@ impl World {
     /// Its delivery, which nobody tried yet.
     pub(crate) async fn insert_delivery(&self) {
         let at = time("2025-12-31T00:00:00Z");
-        let delivery = Delivery::announced(NOTIFICATION, UNIVERSITY, "sample-request", at);
+        let delivery = Delivery {
+            // It is tried for a day from then, by the functions' clock.
+            created_at: real_now(),
+            ..Delivery::announced(NOTIFICATION, UNIVERSITY, "sample-request", at)
+        };
         let table = Deliveries::new(&self.stack.dynamo(), self.stack.name("deliveries"));
         self.insert(|transaction| table.insert(transaction, &delivery))
             .await;
