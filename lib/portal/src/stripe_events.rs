@@ -20,7 +20,7 @@ pub const CONSUMER: &str = "stripe-webhook";
 
 const OPERATION: &str = "apply Stripe event";
 
-/// Applies events.
+/// Applies Stripe's events to the books.
 #[derive(Debug)]
 pub struct StripeEvents {
     /// What they change.
