@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may")]
 
+#[path = "tidy/documentation.rs"]
+mod documentation;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -39,7 +39,7 @@ pub const FOLDED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 pub struct Acknowledged {
     /// The admin's subject.
     pub by: String,
-    /// When.
+    /// When it was seen.
     pub at: Timestamp,
 }
 

@@ -24,7 +24,7 @@ pub struct Notification {
     pub announced_at: Option<Timestamp>,
     /// Who asked for it: the admin's subject.
     pub created_by: String,
-    /// When.
+    /// When it was asked for.
     pub created_at: Timestamp,
     /// Counts the decisions about it: that it is, and that it is taken back.
     pub version: Version,
@@ -46,7 +46,7 @@ pub struct Notice {
 pub struct Cancelled {
     /// The admin's subject.
     pub by: String,
-    /// When.
+    /// When it was taken back.
     pub at: Timestamp,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`message`]: one type for each e-mail, rendered from compile-time checked templates
 //!   (`templates/<name>/email.{html,txt}`; what they share lies beside the folders)
-//! - [`format`]: amounts, days, invoices and links as people read them
+//! - [`mod@format`]: amounts, days, invoices and links as people read them
 //! - [`sendgrid`]: SendGrid's v3 `mail/send`
 
 pub mod format;

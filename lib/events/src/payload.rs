@@ -135,7 +135,7 @@ pub struct UniversityUpdated {
 /// One field of a university before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UniversityChange {
-    /// Which.
+    /// Which field.
     pub field: UniversityField,
     /// Before, as the API shows it.
     pub old: serde_json::Value,
@@ -354,7 +354,7 @@ pub struct SubscriptionExpiring {
     pub stripe_subscription_id: Option<String>,
     /// What ends.
     pub what: Expiring,
-    /// When.
+    /// When it ends.
     pub ends_at: Timestamp,
 }
 

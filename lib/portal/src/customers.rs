@@ -15,7 +15,7 @@ use crate::error::{PortalError, commit, load};
 
 const OPERATION: &str = "create Stripe customer";
 
-/// Makes and updates customers.
+/// Makes and updates the universities' customers at Stripe.
 #[derive(Debug)]
 pub struct Customers {
     /// DynamoDB.

@@ -20,7 +20,7 @@ pub const CONSUMER: &str = "stripe-webhook";
 
 const OPERATION: &str = "apply Stripe event";
 
-/// Applies events.
+/// Applies Stripe's events to the books.
 #[derive(Debug)]
 pub struct StripeEvents {
     /// What they change.
@@ -33,6 +33,43 @@ pub struct StripeEvents {
 
 /// The event types that change something: the contract's four (section 1.1, "Stripe Events
 /// Handled") and those without which the books would not follow Stripe.
+const FOLLOWED: [(&str, Followed); 14] = [
+    ("invoice.finalized", Followed::Invoice(NewsKind::Finalized)),
+    // Paid outside of Stripe, an invoice raises only the second.
+    (
+        "invoice.payment_succeeded",
+        Followed::Invoice(NewsKind::Paid),
+    ),
+    ("invoice.paid", Followed::Invoice(NewsKind::Paid)),
+    (
+        "invoice.payment_failed",
+        Followed::Invoice(NewsKind::Failed),
+    ),
+    (
+        "invoice.payment_action_required",
+        Followed::Invoice(NewsKind::ActionRequired),
+    ),
+    (
+        "invoice.marked_uncollectible",
+        Followed::Invoice(NewsKind::Uncollectible),
+    ),
+    ("invoice.voided", Followed::Invoice(NewsKind::Voided)),
+    ("customer.subscription.created", Followed::Subscription),
+    ("customer.subscription.updated", Followed::Subscription),
+    (
+        "customer.subscription.deleted",
+        Followed::SubscriptionDeleted,
+    ),
+    (
+        "customer.subscription.trial_will_end",
+        Followed::TrialWillEnd,
+    ),
+    ("charge.refunded", Followed::ChargeRefunded),
+    ("charge.dispute.created", Followed::DisputeCreated),
+    ("customer.deleted", Followed::CustomerDeleted),
+];
+
+/// What an event of such a type is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Followed {
     Invoice(NewsKind),
@@ -46,28 +83,19 @@ enum Followed {
 
 impl Followed {
     fn of(kind: &str) -> Option<Self> {
-        Some(match kind {
-            "invoice.finalized" => Self::Invoice(NewsKind::Finalized),
-            // Paid outside of Stripe, an invoice raises only the second.
-            "invoice.payment_succeeded" | "invoice.paid" => Self::Invoice(NewsKind::Paid),
-            "invoice.payment_failed" => Self::Invoice(NewsKind::Failed),
-            "invoice.payment_action_required" => Self::Invoice(NewsKind::ActionRequired),
-            "invoice.marked_uncollectible" => Self::Invoice(NewsKind::Uncollectible),
-            "invoice.voided" => Self::Invoice(NewsKind::Voided),
-            "customer.subscription.created" | "customer.subscription.updated" => Self::Subscription,
-            "customer.subscription.deleted" => Self::SubscriptionDeleted,
-            "customer.subscription.trial_will_end" => Self::TrialWillEnd,
-            "charge.refunded" => Self::ChargeRefunded,
-            "charge.dispute.created" => Self::DisputeCreated,
-            "customer.deleted" => Self::CustomerDeleted,
-            _ => return None,
-        })
+        let mut all = FOLLOWED.into_iter();
+        all.find_map(|(it, followed)| (it == kind).then_some(followed))
     }
 }
 
 /// Whether events of this type change something.
 pub fn follows(kind: &str) -> bool {
     Followed::of(kind).is_some()
+}
+
+/// The types of events that change something: those that the endpoint is registered for.
+pub fn followed() -> impl Iterator<Item = &'static str> {
+    FOLLOWED.into_iter().map(|(kind, _)| kind)
 }
 
 /// An event on its way into the books.

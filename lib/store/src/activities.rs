@@ -39,7 +39,7 @@ pub struct Activity {
     pub occurred_at: Timestamp,
 }
 
-/// The table.
+/// The table `activities`: the audit trail, append only.
 #[derive(Debug, Clone)]
 pub struct Activities {
     client: Client,

@@ -17,7 +17,7 @@ use crate::transaction::Transaction;
 /// of the call that raised the alert, which verifies for some minutes, is answered by way of the row.
 const KEPT_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The table.
+/// The table `alert_folds`: which alert of a kind was raised last.
 #[derive(Debug, Clone)]
 pub struct AlertFolds {
     table: Table,

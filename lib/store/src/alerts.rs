@@ -19,7 +19,7 @@ use crate::transaction::{Guard, Transaction};
 /// What a lost race names.
 const ENTITY: &str = "alert";
 
-/// The table.
+/// The table `alerts`.
 #[derive(Debug, Clone)]
 pub struct Alerts {
     table: Table,

@@ -23,7 +23,7 @@ pub const WAITING_SHARDS: u8 = 4;
 /// Rows of one read of many.
 const READ: i32 = 1000;
 
-/// The table.
+/// The table `deliveries`: one row for each notification and university.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
     table: Table,

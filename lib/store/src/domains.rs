@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::item::to_item;
 use crate::transaction::{Guard, Transaction};
 
-/// The table.
+/// The table `university_domains`: whose domain is whose.
 #[derive(Debug, Clone)]
 pub struct UniversityDomains {
     table: String,

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::StoreError;
 use crate::page::Page;
 
-/// The bucket.
+/// The bucket of files: logos, uploads and reports.
 #[derive(Debug, Clone)]
 pub struct Files {
     client: Client,
@@ -32,9 +32,9 @@ pub struct FileKey(String);
 /// A file that there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Where.
+    /// Where it is in the bucket.
     pub key: FileKey,
-    /// Its size.
+    /// Its size, bytes.
     pub bytes: u64,
     /// When it was written.
     pub written_at: Timestamp,
@@ -47,7 +47,7 @@ pub struct SignedUrl {
     pub url: String,
     /// Headers that go with it: those that it is signed for.
     pub headers: Vec<(String, String)>,
-    /// Until when.
+    /// From then on it is refused.
     pub expires_at: Timestamp,
 }
 

@@ -15,7 +15,7 @@ use crate::time::{Stored, ttl};
 
 const TABLE: &str = "idempotency_keys";
 
-/// The table.
+/// The table `idempotency_keys`: what was begun under a key, and how it was answered.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKeys {
     table: Table,

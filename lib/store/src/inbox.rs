@@ -21,7 +21,7 @@ pub const KEPT: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 const TABLE: &str = "inbox";
 
-/// The table, as one consumer sees it.
+/// The table `inbox`, as one consumer sees it: its own rows.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     client: Client,

@@ -18,7 +18,7 @@ use crate::table::{Select, Table};
 use crate::time::{Stored, fixed};
 use crate::transaction::{Guard, Transaction};
 
-/// The table.
+/// The table `invoices`.
 #[derive(Debug, Clone)]
 pub struct Invoices {
     table: Table,

@@ -22,7 +22,7 @@ const MAINTENANCE: &str = "maintenance";
 const NOT_CANCELLED: &str =
     "attribute_exists(notification_id) AND attribute_not_exists(cancelled_at)";
 
-/// The table.
+/// The table `notifications`.
 #[derive(Debug, Clone)]
 pub struct Notifications {
     table: Table,

@@ -22,7 +22,7 @@ pub const PENDING_SHARDS: u8 = 4;
 
 const TABLE: &str = "outbox";
 
-/// The table.
+/// The table `outbox`: events on their way to the bus.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     client: Client,

@@ -16,7 +16,7 @@ use crate::table::{Select, Table};
 use crate::time::{Stored, fixed};
 use crate::transaction::{Guard, Transaction};
 
-/// The table.
+/// The table `payments`: at most one for an invoice.
 #[derive(Debug, Clone)]
 pub struct Payments {
     table: Table,

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::item::{n, s};
 use crate::time::ttl;
 
-/// The table.
+/// The table `rate_limits`: one row for each sender and minute.
 #[derive(Debug, Clone)]
 pub struct RateLimits {
     client: Client,

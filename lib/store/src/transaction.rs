@@ -74,7 +74,7 @@ impl Fault for CommitError {
 }
 
 impl Transaction {
-    /// Nothing yet.
+    /// A transaction with nothing in it yet.
     pub fn new(client: &Client) -> Self {
         Self {
             client: client.clone(),

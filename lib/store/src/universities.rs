@@ -22,7 +22,7 @@ use crate::table::{Select, Table};
 use crate::time::Stored;
 use crate::transaction::{Guard, Transaction};
 
-/// The table.
+/// The table `universities`: one row each, deleted ones too.
 #[derive(Debug, Clone)]
 pub struct Universities {
     table: Table,

@@ -94,7 +94,7 @@ pub struct Dispute {
     pub amount: i64,
     /// `fraudulent` and so on.
     pub reason: Option<String>,
-    /// When.
+    /// When it was opened.
     pub created: Timestamp,
 }
 

@@ -30,7 +30,7 @@ pub const LIMIT: usize = 16 * 1024;
 /// The longest wait that an answer can ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// The client.
+/// The client; see the module for what it does not do.
 #[derive(Debug)]
 pub struct Outbound {
     settings: Settings,

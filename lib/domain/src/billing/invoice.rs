@@ -104,7 +104,7 @@ pub struct News {
     pub kind: NewsKind,
     /// Payment attempts so far.
     pub attempt_count: u64,
-    /// When.
+    /// When it happened, by Stripe's clock.
     pub at: Timestamp,
 }
 

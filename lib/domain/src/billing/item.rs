@@ -56,7 +56,7 @@ impl Charge {
     /// Stripe takes up to eight digits. <https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>
     pub const MAX: i64 = 99_999_999;
 
-    /// Checks an amount.
+    /// Checks an amount, minor units.
     pub fn new(amount: i64) -> Result<Self, InvalidCharge> {
         (1..=Self::MAX)
             .contains(&amount)
@@ -130,12 +130,12 @@ impl Lines {
         })
     }
 
-    /// One by one.
+    /// The lines, in the order they were given in.
     pub fn items(&self) -> &[Item] {
         &self.items
     }
 
-    /// In all.
+    /// What they come to.
     pub fn total(&self) -> Money {
         self.total
     }

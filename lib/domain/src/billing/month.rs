@@ -44,7 +44,7 @@ impl Month {
         )
     }
 
-    /// All of it.
+    /// From its first moment to that of the next month, UTC.
     pub fn period(self) -> Period {
         Period {
             start: self.start(),

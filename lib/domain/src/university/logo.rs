@@ -13,7 +13,7 @@ pub struct Logo {
     pub id: LogoId,
     /// What kind of picture it is.
     pub format: PictureFormat,
-    /// Size of its file.
+    /// Size of its file, bytes.
     pub bytes: u64,
     /// SHA-256 of its file, hex.
     pub digest: String,

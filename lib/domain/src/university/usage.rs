@@ -116,7 +116,7 @@ impl MetricValue {
     /// Largest value: 2^53 - 1, the last whole number that JavaScript counts to.
     pub const MAX: u64 = (1 << 53) - 1;
 
-    /// Takes a number.
+    /// Takes a number, of whatever the metric counts.
     pub fn new(number: u64) -> Result<Self, MetricTooLarge> {
         if number <= Self::MAX {
             Ok(Self(number))

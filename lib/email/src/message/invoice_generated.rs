@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::templates::{Mail, templates};
 use crate::format::{self, Amount, Invoice, Link};
 
-/// "Invoice generated notification".
+/// "Invoice generated notification" (contract section 1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvoiceGenerated {
     /// Which invoice.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::templates::{Mail, templates};
 use crate::format::{self, Amount, Invoice, Link};
 
-/// "Payment failure alert".
+/// "Payment failure alert" (contract section 1.3): the university's, not the owner's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentFailed {
     /// Which invoice.

@@ -14,7 +14,7 @@ pub struct PaymentReceived {
     pub amount: Amount,
     /// Stripe's payment method type, where it is known.
     pub method: Option<String>,
-    /// When.
+    /// When it came in.
     pub paid_at: Timestamp,
 }
 

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::templates::{Mail, templates};
 use crate::format;
 
-/// "Subscription expiration warning".
+/// "Subscription expiration warning" (contract section 1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionExpiring {
     /// What ends.
     pub what: Expiring,
-    /// When.
+    /// When it ends.
     pub ends_at: Timestamp,
 }
 

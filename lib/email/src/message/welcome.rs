@@ -3,7 +3,7 @@
 use super::templates::{Mail, templates};
 use crate::format::Bytes;
 
-/// "University welcome email".
+/// "University welcome email" (contract section 1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
     /// Where its portal is.

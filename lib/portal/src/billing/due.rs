@@ -36,7 +36,7 @@ impl InvoiceDue {
     }
 }
 
-/// Sends the messages.
+/// Sends the messages of a month's run.
 #[derive(Debug)]
 pub struct Dispatcher {
     /// What is billed.

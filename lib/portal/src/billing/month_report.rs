@@ -59,7 +59,7 @@ const HEADER: [&str; 15] = [
 /// The message for one report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportDue {
-    /// Which.
+    /// Under which id it is asked for and found.
     pub report_id: ReportId,
     /// Of when.
     pub month: Month,

@@ -30,7 +30,8 @@ const MOST_MONTHS: usize = 6;
 /// Stripe's own invoices older than this are history, and not told of any more.
 const RECENT: SignedDuration = SignedDuration::from_hours(62 * 24);
 
-/// Bills subscriptions.
+/// Bills the subscriptions of a month's run: manual plans at Stripe, Stripe's own by looking through
+/// its invoices.
 #[derive(Debug)]
 pub struct MonthlyBilling {
     /// The books.

@@ -60,7 +60,7 @@ impl Death {
     }
 }
 
-/// Reads a message.
+/// Reads what a dead-lettered message says of its death.
 pub fn of(message: &DeadMessage<'_>) -> Death {
     let body: Value = serde_json::from_str(message.body).unwrap_or_default();
     // A rule's target gets the detail; a rule's dead-letter queue gets all of the event.

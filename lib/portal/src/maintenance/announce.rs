@@ -37,7 +37,7 @@ pub(super) const CANCELLED: &str = "the notification was cancelled";
 /// Drops under way at a time.
 const DROPS: usize = 16;
 
-/// Announces notifications.
+/// Announces notifications to universities, and drops what is taken back.
 #[derive(Debug)]
 pub struct Announcer {
     /// DynamoDB.

@@ -80,7 +80,7 @@ impl From<DueDelivery> for TryDue {
     }
 }
 
-/// Tells portals.
+/// Tells portals of notifications, a try at a time.
 #[derive(Debug)]
 pub struct Courier {
     /// DynamoDB.

@@ -40,7 +40,7 @@ pub const UPLOADS_LAST: SignedDuration = SignedDuration::from_mins(15);
 pub struct LogoUpload {
     /// What it is committed by.
     pub id: UploadId,
-    /// Where.
+    /// The request that puts it there.
     pub url: SignedUrl,
 }
 

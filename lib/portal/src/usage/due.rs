@@ -40,7 +40,7 @@ impl MeasurementDue {
     }
 }
 
-/// Sends the messages.
+/// Sends the messages of a day's run.
 #[derive(Debug)]
 pub struct Dispatcher {
     /// Whose files are measured.

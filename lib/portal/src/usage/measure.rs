@@ -15,7 +15,7 @@ const OPERATION: &str = "measure storage";
 /// be between writing a file and naming it.
 const SWEPT_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// Measures.
+/// Measures the files of universities, and sweeps those that nobody names.
 #[derive(Debug)]
 pub struct Measuring {
     /// The files.
@@ -24,12 +24,12 @@ pub struct Measuring {
     pub usage: Usage,
 }
 
-/// What was found.
+/// What a measurement found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     /// How many files there are.
     pub files: u64,
-    /// What they come to.
+    /// What they come to, bytes.
     pub bytes: u64,
     /// How many more there were, and are not any more.
     pub swept: u64,

@@ -21,7 +21,7 @@ use crate::error::StripeError;
 use crate::retrieve::Retriever;
 use crate::transport::Call;
 
-/// Stripe's API.
+/// Stripe's API: what changes something, and by [`reads`](Self::reads) what does not.
 #[derive(Debug)]
 pub struct Client {
     reads: Retriever,

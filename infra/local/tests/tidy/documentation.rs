@@ -1,0 +1,239 @@
+//! What the pages for people say, held against the code where that is cheap.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bitflow_events::SOURCE;
+use bitflow_events::payload::Payload;
+use bitflow_local::functions::workspace;
+use bitflow_local::template::model::{Model, Trigger};
+use bitflow_portal::stripe_events::followed;
+use bitflow_runtime::config;
+use bitflow_university::sign;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Variables of the contract's that the pages tell of, and that are none of ours.
+const OF_THE_CONTRACT: [&str; 2] = ["AWS_ACCESS_KEY_ID", "PUSHER_APP_CLUSTER"];
+
+#[test]
+fn every_link_and_every_sample_is_there() {
+    let mut missing = Vec::new();
+    for path in pages(&workspace()) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        let text = prose(&page);
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|rest| rest.split([')', '#']).next());
+        let relative = links.filter(|link| !link.is_empty() && !link.contains(':'));
+        let linked = relative.map(|link| path.parent().unwrap().join(link));
+        let words = page.split_whitespace();
+        let samples = words.filter(|it| it.starts_with("events/") && !it.contains('<'));
+        let samples = samples.filter(|it| Path::new(it).extension().is_some_and(|it| it == "json"));
+        let samples = samples.map(|sample| workspace().join(sample));
+        let gone = linked.chain(samples).filter(|it| !it.exists());
+        missing.extend(gone.map(|it| format!("{} → {}", path.display(), it.display())));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_readme_has_every_integration() {
+    let readme = read("README.md");
+    let pages = pages(&workspace().join("infra/integrations"));
+    assert!(!pages.is_empty());
+    for page in pages {
+        let page = page.strip_prefix(workspace()).unwrap().display();
+        assert!(readme.contains(&format!("]({page})")), "{page}");
+    }
+}
+
+/// Each event has a section of its own, with all of its fields and all who consume it.
+#[tokio::test]
+async fn the_events_are_those_of_the_code() {
+    let page = read("infra/integrations/events.md");
+    let model = super::model().await;
+    let sections: Vec<(&str, &str)> = page
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once('\n').unwrap())
+        .collect();
+    let named: BTreeSet<&str> = sections.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, Payload::KINDS.iter().copied().collect());
+    assert_eq!(sections.len(), named.len(), "one section each");
+    for (name, section) in sections {
+        let told: BTreeSet<&str> = rows(section, "| field |")
+            .into_iter()
+            .flat_map(|row| code(row[0]))
+            .collect();
+        let data = &on_the_wire(name)["data"];
+        let fields = data.as_object().unwrap().keys().map(String::as_str);
+        assert_eq!(told, fields.collect(), "{name}: the fields");
+
+        let mut consumers = section
+            .lines()
+            .filter_map(|it| it.strip_prefix("Consumed by "));
+        let told: BTreeSet<&str> = code(consumers.next().unwrap()).collect();
+        let rules = listeners(&model).into_iter();
+        let consuming = rules.filter(|(kinds, _)| kinds.contains(name));
+        let consuming: BTreeSet<String> = consuming.map(|(_, listener)| listener).collect();
+        let consuming = consuming.iter().map(String::as_str).collect();
+        assert_eq!(told, consuming, "{name}: who consumes it");
+    }
+    let envelope = on_the_wire(Payload::KINDS[0]);
+    let fields = envelope.as_object().unwrap().keys().map(String::as_str);
+    let told = rows(&page, "| field of the envelope |").into_iter();
+    let told: BTreeSet<&str> = told.flat_map(|row| code(row[0])).collect();
+    assert_eq!(told, fields.collect(), "the envelope");
+    assert!(page.contains(&format!("`{SOURCE}`")));
+}
+
+/// The tables of what is mailed and what is pushed have the events of the rules.
+#[tokio::test]
+async fn what_is_mailed_and_pushed_is_what_the_rules_say() {
+    let model = super::model().await;
+    for (page, listener) in [
+        ("infra/integrations/sendgrid.md", "email-listener"),
+        ("infra/integrations/pusher.md", "realtime-listener"),
+    ] {
+        let page = read(page);
+        let told = rows(&page, "| event |").into_iter();
+        let told: BTreeSet<&str> = told.flat_map(|row| code(row[0])).collect();
+        let rules = listeners(&model).into_iter().filter(|it| it.1 == listener);
+        let kinds: BTreeSet<String> = rules.flat_map(|(kinds, _)| kinds).collect();
+        let kinds = kinds.iter().map(String::as_str).collect();
+        assert_eq!(told, kinds, "{listener}");
+    }
+}
+
+/// In the page, and where the README says what to register the endpoint for.
+#[test]
+fn the_events_of_stripe_are_those_that_are_followed() {
+    let page = read("infra/integrations/stripe.md");
+    let told = rows(&page, "| event |").into_iter();
+    let told: BTreeSet<&str> = told.flat_map(|row| code(row[0])).collect();
+    assert_eq!(told, followed().collect());
+    let readme = read("README.md");
+    for kind in followed() {
+        assert!(readme.contains(&format!("`{kind}`")), "README.md: {kind}");
+    }
+}
+
+#[tokio::test]
+async fn variables_and_parameters_that_are_named_exist() {
+    let model = super::model().await;
+    for path in pages(&workspace().join("infra/integrations")) {
+        let (page, name) = (std::fs::read_to_string(&path).unwrap(), path.display());
+        let text = prose(&page);
+        let upper = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_';
+        let variables = code(&text).filter(|it| it.contains('_') && it.chars().all(upper));
+        for variable in variables.filter(|it| !OF_THE_CONTRACT.contains(it)) {
+            let known = config::ALL.iter().any(|it| it.name == variable);
+            assert!(known, "{name}: {variable}");
+        }
+        for row in rows(&page, "| variable | default |") {
+            for variable in code(row[0]) {
+                let known = config::ALL.iter().find(|it| it.name == variable);
+                let default = known.unwrap().default;
+                assert_eq!(code(row[1]).next(), default, "{name}: {variable}");
+            }
+        }
+        for rest in text.split("parameter `").skip(1) {
+            let parameter = rest.split('`').next().unwrap();
+            assert!(
+                model.parameters.contains_key(parameter),
+                "{name}: {parameter}"
+            );
+        }
+    }
+}
+
+/// Whoever writes a portal holds their code against the example.
+#[test]
+fn the_example_of_a_signature_is_right() {
+    let page = read("infra/integrations/portals.md");
+    let of = |begin: &str| {
+        let rest = page.split_once(begin).unwrap().1;
+        rest.lines().next().unwrap().trim_matches('\'')
+    };
+    let at = Timestamp::from_second(of("$ T=").parse().unwrap()).unwrap();
+    let header = sign(&of("$ SECRET=").into(), of("$ BODY=").as_bytes(), at);
+    let (_, digest) = header.split_once("v1=").unwrap();
+    // As the command prints it; then in the header, in PHP, Python and Node.
+    assert_eq!(page.matches(digest).count(), 5, "{digest}");
+    assert_eq!(page.matches(&header).count(), 4, "{header}");
+}
+
+/// Which events each listener is sent.
+fn listeners(model: &Model) -> Vec<(BTreeSet<String>, String)> {
+    let of = |queue: &str| {
+        let mut functions = model.functions.iter();
+        let reads = |it: &Trigger| matches!(it, Trigger::Sqs(source) if source.queue == queue);
+        functions.find(|it| it.triggers.iter().any(reads)).unwrap()
+    };
+    let mut listeners = Vec::new();
+    for rule in &model.rules {
+        let kinds: BTreeSet<String> = match rule.pattern["detail-type"].as_array() {
+            Some(kinds) => kinds.iter().map(|it| it.as_str().unwrap().into()).collect(),
+            None => Payload::KINDS.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        for target in &rule.targets {
+            listeners.push((kinds.clone(), of(&target.queue).binary.clone()));
+        }
+    }
+    listeners
+}
+
+/// An event as `lib/events` has pinned it.
+fn on_the_wire(kind: &str) -> Value {
+    let name = format!("bitflow_events__envelope__tests__{kind}.snap");
+    let snapshot = read(&format!("lib/events/src/snapshots/{name}"));
+    let (_, json) = snapshot.rsplit_once("\n---\n").unwrap();
+    serde_json::from_str(json).unwrap()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(workspace().join(path)).unwrap()
+}
+
+/// Every page below a folder.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        let ours = name == ".github" || !(name.starts_with('.') || name == "target");
+        if ours && path.is_dir() {
+            pages.extend(self::pages(&path));
+        } else if path.extension().is_some_and(|it| it == "md") {
+            pages.push(path);
+        }
+    }
+    pages
+}
+
+/// A page without its blocks of code.
+fn prose(page: &str) -> String {
+    let parts = page.split("\n```").step_by(2);
+    // A block ends with its fence, which the next part begins with.
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// What stands in backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows, cell by cell, of each table whose header begins so.
+fn rows<'a>(page: &'a str, header: &str) -> Vec<Vec<&'a str>> {
+    let (mut rows, mut inside) = (Vec::new(), false);
+    for line in page.lines() {
+        if line.starts_with(header) {
+            inside = true;
+        } else if !line.starts_with('|') {
+            inside = false;
+        } else if inside && !line.starts_with("|---") {
+            rows.push(line.trim_matches('|').split('|').map(str::trim).collect());
+        }
+    }
+    rows
+}
