@@ -1,29 +1,30 @@
 //! What comes with a request: the gateway's event as a whole, and each part that we read ourselves.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::{HeaderValue, Method};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bitflow_realtime::auth::{App, is_socket_id};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bitflow_realtime::auth::App;
 use bitflow_runtime::http::admin::Admin;
 use bitflow_runtime::http::etag::{self, IfMatch};
 use bitflow_runtime::http::fields::Fields;
-use bitflow_runtime::http::form::FormFields;
-use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
 use bitflow_runtime::http::read_event;
 use bitflow_runtime::http::repeat::{self, IdempotencyKey};
 use bitflow_runtime::http::signed::SignedFields;
 use bitflow_store::page;
 use futures_util::FutureExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::first_line;
+use crate::functions::{Answer, answer, ask};
+use crate::{SECRET, first_line};
 
 /// An API Gateway event, as Lambda hands it over: nobody is an admin whom the gateway's authorizer
-/// did not name, and nobody has a scope that his token has not.
+/// did not name, nobody has a scope that the token has not, and every function answers as it promises.
 pub fn gateway_event(data: &[u8]) {
     let sent: Value = serde_json::from_slice(data).unwrap_or_default();
     // What the gateway says it encoded it did encode; lambda_http panics where that is not so.
@@ -32,13 +33,17 @@ pub fn gateway_event(data: &[u8]) {
         return;
     }
     let claims = sent["requestContext"]["authorizer"]["jwt"]["claims"].clone();
-    let Ok(event) = read_event(sent) else {
+    let Ok(event) = read_event(sent.clone()) else {
         return;
     };
     let request: lambda_http::Request = event.into();
     let request = request.map(|body| Body::from(body.as_ref().to_vec()));
     let (mut parts, body) = request.into_parts();
-    if let Ok(admin) = now(Admin::from_request_parts(&mut parts, &())) {
+    let admin = now(Admin::from_request_parts(&mut parts, &()));
+    let route = (parts.method.clone(), parts.uri.path().to_owned());
+    let given = answer(sent).expect("it was read before");
+    is_answered_to_whom_it_may(&route, admin.as_ref().ok(), &given);
+    if let Ok(admin) = admin {
         assert_eq!(claims["sub"], admin.subject, "nobody named him");
         assert!(!admin.subject.is_empty() && admin.name.as_deref() != Some(""));
         let held = [&claims["scope"], &claims["scp"]].map(|it| it.as_str().unwrap_or_default());
@@ -62,6 +67,47 @@ pub fn gateway_event(data: &[u8]) {
         let again = now(Fields::from_request(json(&signed.body), &())).expect("read before");
         assert_eq!(again.fingerprint(), signed.fields.fingerprint());
     }
+}
+
+/// With no table to be had, nothing is done; and whoever is nobody, or has no scope, is told just that,
+/// where the path is an admin's.
+fn is_answered_to_whom_it_may(
+    (method, path): &(Method, String),
+    admin: Option<&Admin>,
+    answer: &Answer,
+) {
+    let public = ["/api/health", "/api/openapi.json"];
+    let signed = ["/api/webhooks/stripe", "/api/webhooks/university-sync"];
+    let is_alert = method == Method::POST && path == "/api/admin/alerts";
+    if public.contains(&path.as_str()) {
+        assert!(answer.is_of(&[200, 405]), "{answer:?}");
+    } else if is_alert || signed.contains(&path.as_str()) {
+        assert!(!answer.is_of(&[200, 401, 403]), "{answer:?}");
+    } else if admin.is_none() {
+        assert!(answer.is_of(&[401, 404, 405]), "{answer:?}");
+    } else if answer.is_of(&[200]) {
+        assert_eq!(path, "/broadcasting/auth", "{answer:?}");
+    }
+    if admin.is_some_and(|it| held(it).next().is_none()) && !is_alert {
+        let nothing = answer.is_of(&[503]) || answer.is_of(&[200]);
+        let open = public.contains(&path.as_str()) || signed.contains(&path.as_str());
+        assert!(open || !nothing, "without any scope: {answer:?}");
+    }
+}
+
+/// Those of the scopes that there are that an admin has.
+fn held(admin: &Admin) -> impl Iterator<Item = &'static str> {
+    let all = [
+        "universities:read",
+        "universities:write",
+        "billing:read",
+        "billing:write",
+        "alerts:read",
+        "alerts:write",
+        "notifications:write",
+        "broadcasting",
+    ];
+    all.into_iter().filter(|it| admin.needs(it).is_ok())
 }
 
 /// `If-Match` in the first line, `Idempotency-Key` in the rest: a version is asked for only by its
@@ -118,7 +164,8 @@ pub fn query(data: &[u8]) {
     }
 }
 
-/// A cursor: what a list takes is written as a cursor that it takes for the same.
+/// A cursor: what a list takes is written as a cursor that it takes for the same, and says all of what
+/// was taken.
 pub fn cursor(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -126,49 +173,72 @@ pub fn cursor(data: &[u8]) {
     if let Ok(written) = page::rewritten(text) {
         let again = page::rewritten(&written).expect("a cursor of our own");
         assert_eq!(again, written);
+        let says = |cursor: &str| -> BTreeMap<String, String> {
+            let json = URL_SAFE_NO_PAD.decode(cursor).expect("it was read before");
+            serde_json::from_slice(&json).expect("it was read before")
+        };
+        assert_eq!(says(&written), says(text));
     }
 }
 
-/// A body of `/broadcasting/auth`: of the same pairs, a form and JSON say the same; what is signed
-/// names one socket and one channel, whatever is in them.
+/// A body of `/broadcasting/auth`: of the same pairs, a form and JSON are answered the same; what is
+/// signed is one socket on one of the owner's channels, for whoever has the scope.
 pub fn broadcasting(data: &[u8]) {
-    let form = request(data, "application/x-www-form-urlencoded");
-    let form = now(FormFields::from_request(form, &()));
-    let read = form.and_then(|FormFields(fields)| subscription(fields));
-    let pairs: serde_json::Map<_, _> = url::form_urlencoded::parse(data)
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const JSON: &str = "application/json";
+    let of = |kind: &str, body: &[u8], scopes| {
+        let path = ("POST", "/broadcasting/auth");
+        ask(path, &[("content-type", kind)], body, scopes)
+    };
+    let scope = Some("broadcasting");
+    let pairs: Map<String, Value> = url::form_urlencoded::parse(data)
         .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
         .collect();
+    let sent = serde_json::from_slice(data).unwrap_or_default();
+    let (form, json) = (of(FORM, data, scope), of(JSON, data, scope));
     // serde_json reads an object of this one name as the JSON in its text, which is what it says.
     if !pairs.contains_key("$serde_json::private::RawValue") {
-        let same = Value::Object(pairs).to_string();
-        let same = now(FormFields::from_request(json(same.as_bytes()), &()));
-        let same = same.and_then(|FormFields(fields)| subscription(fields));
-        let status = |it: &Result<_, Problem>| it.as_ref().map_err(Problem::status).cloned();
-        assert_eq!(status(&read), status(&same));
+        let same = of(
+            JSON,
+            Value::Object(pairs.clone()).to_string().as_bytes(),
+            scope,
+        );
+        assert_eq!((form.status, &form.body), (same.status, &same.body));
     }
-
-    let given = now(FormFields::from_request(json(data), &()));
-    let given = given.and_then(|FormFields(fields)| subscription(fields));
-    for (socket, channel) in [read, given].into_iter().flatten() {
-        assert!(!socket.contains(':'), "{socket}");
-        let app = App {
-            id: "1".to_owned(),
-            key: "key".to_owned(),
-            secret: "of the fuzzer".to_owned().into(),
-        };
-        let auth = app.sign_subscription(&socket, &channel, None);
-        let signature = app.sign(&format!("{socket}:{channel}"));
-        assert_eq!(auth, format!("key:{signature}"));
+    for (kind, answer, sent) in [(FORM, form, Value::Object(pairs)), (JSON, json, sent)] {
+        assert!(answer.is_of(&[200, 400, 403, 413, 422]), "{answer:?}");
+        if answer.is_of(&[200]) {
+            is_signed(&sent, &answer.json());
+            for (scopes, status) in [(None, 401), (Some("broadcast universities:read"), 403)] {
+                let refused = of(kind, data, scopes);
+                assert!(refused.is_of(&[status]), "{scopes:?}: {refused:?}");
+            }
+        }
     }
 }
 
-/// Socket and channel, as `broadcasting-auth` takes them.
-fn subscription(mut fields: Fields) -> Result<(String, String), Problem> {
-    let socket = fields.text("socket_id", |text| {
-        is_socket_id(text).then(|| text.to_owned()).ok_or("is none")
-    });
-    let channel = fields.text("channel_name", |text| Ok::<_, &str>(text.to_owned()));
-    fields.finish(|| Some((socket?, channel?)))
+/// Whether what was answered is the signature of what was asked for, and that may be asked for.
+fn is_signed(sent: &Value, answer: &Value) {
+    let text = |it: &Value| it.as_str().map(str::to_owned).expect("a text");
+    let (socket, channel) = (text(&sent["socket_id"]), text(&sent["channel_name"]));
+    let numbers: Vec<&str> = socket.split('.').collect();
+    let is_number = |it: &&str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    assert!(
+        numbers.len() == 2 && numbers.iter().all(is_number),
+        "{socket}"
+    );
+    let who = match channel.as_str() {
+        "private-bitflow-admin" => None,
+        "presence-bitflow-admin" => Some(text(&answer["channel_data"])),
+        other => panic!("{other} is nobody's to listen on"),
+    };
+    let app = App {
+        id: String::new(),
+        key: "pusher_app_key".to_owned(),
+        secret: SECRET.to_owned().into(),
+    };
+    let expected = app.sign_subscription(&socket, &channel, who.as_deref());
+    assert_eq!(answer["auth"], expected);
 }
 
 fn json(body: &[u8]) -> Request {

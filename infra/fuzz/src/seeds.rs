@@ -44,7 +44,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "queue_event" => with_lists(samples.whole("/Records/0/body")),
         "stream_event" => with_lists(samples.whole("/Records/0/dynamodb")),
-        "envelope" => bytes(samples.messages()),
+        "envelope" | "queue_message" => bytes(samples.messages()),
         "dead_letter" => {
             let ways = ["", "email", "rule", "schedule"].into_iter().cycle();
             let lost = samples.whole("/time").into_iter();

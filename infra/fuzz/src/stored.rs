@@ -2,29 +2,53 @@
 //! somebody else.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io::Cursor;
 
 use bitflow_events::envelope::Envelope;
+use bitflow_portal::billing::due::InvoiceDue;
+use bitflow_portal::billing::month_report::ReportDue;
 use bitflow_portal::dead_letters::death::{self, DeadMessage};
 use bitflow_portal::listen::{self, ListenError};
-use bitflow_portal::picture::Picture;
+use bitflow_portal::maintenance::deliver::TryDue;
+use bitflow_portal::picture::{Picture, PictureError};
+use bitflow_portal::usage::due::MeasurementDue;
 use bitflow_runtime::{sqs, stream};
 use bitflow_store::outbox::OutboxEvent;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use image::ImageReader;
+use serde::Serialize;
 use serde_json::Value;
 
-/// A picture that is taken is the file as it came, and begins like what it is said to be.
+/// A picture that is taken is the file as it came, begins like what it is said to be, is of a size that
+/// is taken, and is taken again; a file that is refused for what it is not does not begin like one.
 pub fn picture(data: &[u8]) {
-    let Ok(picture) = Picture::read(Bytes::copy_from_slice(data)) else {
-        return;
+    let read = || Picture::read(Bytes::copy_from_slice(data));
+    let begins = |with: &[u8]| data.starts_with(with);
+    let picture = match read() {
+        Ok(picture) => picture,
+        Err(error) => {
+            assert_eq!(error == PictureError::Empty, data.is_empty());
+            let unknown = error == PictureError::Unknown;
+            assert!(!unknown || !begins(b"\x89PNG\r\n\x1A\n"), "a PNG");
+            return;
+        }
     };
     assert_eq!(picture.bytes, data);
-    let begins: &[u8] = match picture.format.media_type() {
-        "image/png" => b"\x89PNG",
-        "image/jpeg" => b"\xFF\xD8\xFF",
-        _ => b"RIFF",
+    let right = match picture.format.media_type() {
+        "image/png" => begins(b"\x89PNG\r\n\x1A\n"),
+        "image/jpeg" => begins(b"\xFF\xD8\xFF"),
+        "image/webp" => begins(b"RIFF") && data.get(8..12) == Some(b"WEBP"),
+        _ => false,
     };
-    assert!(data.starts_with(begins));
+    assert!(right, "{}", picture.format.media_type());
+    let reader = ImageReader::new(Cursor::new(data)).with_guessed_format();
+    let size = reader.expect("no file").into_dimensions();
+    let (width, height) = size.expect("it was read whole");
+    let sides = 1..=4096;
+    assert!(sides.contains(&width) && sides.contains(&height));
+    assert_eq!(read().expect("taken before").format, picture.format);
 }
 
 /// An invocation by SQS: every message that is no event fails, and no other.
@@ -51,6 +75,26 @@ pub fn queue_event(data: &[u8]) {
     let told = answer["batchItemFailures"].as_array().expect("a list");
     let told: Vec<_> = told.iter().map(|it| &it["itemIdentifier"]).collect();
     assert_eq!(told, failed);
+}
+
+/// What a queue carries other than events: what is read is written as what is read as the same.
+pub fn queue_message(data: &[u8]) {
+    fn same<T: Serialize + PartialEq + Debug>(
+        read: impl Fn(&str) -> Result<T, ListenError>,
+        text: &str,
+    ) {
+        let Ok(due) = read(text) else { return };
+        let written = serde_json::to_string(&due).expect("it is JSON");
+        let again = read(&written).expect("a message of our own");
+        assert_eq!(again, due, "{written}");
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    same(InvoiceDue::from_json, text);
+    same(MeasurementDue::from_json, text);
+    same(ReportDue::from_json, text);
+    same(TryDue::from_json, text);
 }
 
 /// An invocation by the outbox's stream: it goes on from the first record that is no row, or from
@@ -100,7 +144,7 @@ pub fn envelope(data: &[u8]) {
 }
 
 /// A dead letter: the first line is where it died, one of the ways there are; the rest is its body.
-/// What is told of it is an alert, of one line.
+/// What is told of it is an alert, of one line, with nobody's address.
 pub fn dead_letter(data: &[u8]) {
     let (way, body) = crate::first_line(data);
     let (way, body) = (String::from_utf8_lossy(way), String::from_utf8_lossy(body));
@@ -127,4 +171,5 @@ pub fn dead_letter(data: &[u8]) {
     let alert = death.alert();
     let message = alert.message.as_str();
     assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    assert!(!message.contains('@') || way.contains('@'), "{message}");
 }

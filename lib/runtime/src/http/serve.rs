@@ -181,7 +181,7 @@ fn correlation_id(request: &impl RequestExt) -> String {
 }
 
 /// Adds what every route answers alike.
-fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+pub fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(async || Problem::missing("path"))
         .method_not_allowed_fallback(async || {
