@@ -10,7 +10,7 @@ use bitflow_stripe::signature;
 use image::{DynamicImage, ImageFormat};
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::signed::{SIGNED_AT, secret};
 
@@ -30,6 +30,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "broadcasting" => {
             let more = [
                 r#"{"socket_id":"1.2","channel_name":"private-bitflow-admin"}"#,
+                r#"{"socket_id":"1.2:x","channel_name":"private-bitflow-admin"}"#,
+                "socket_id=1.2%3Aprivate&channel_name=presence-bitflow-admin",
+                "socket_id=1.2&channel_name=private-bitflow-admin-2",
                 // Found by fuzzing.
                 "$serde_json::private::RawValue",
                 r#"{"$serde_json::private::RawValue":"{}"}"#,
@@ -40,10 +43,18 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "picture" => {
             let sent = samples.texts(&["universities-api"], "/body");
             let sent = sent.into_iter().filter_map(|it| STANDARD.decode(it).ok());
-            sent.chain(drawn()).collect()
+            let cut = drawn().map(|file| {
+                // After the first byte of a JPEG's last marker.
+                let end = file.iter().rposition(|byte| *byte == 0xFF);
+                file[..end.map_or(file.len() / 2, |at| at + 1)].to_vec()
+            });
+            sent.chain(drawn()).chain(cut).collect()
         }
         "queue_event" => with_lists(samples.whole("/Records/0/body")),
-        "stream_event" => with_lists(samples.whole("/Records/0/dynamodb")),
+        "stream_event" => {
+            let whole = samples.whole("/Records/0/dynamodb").into_iter();
+            with_lists(whole.chain(samples.half_spoilt()).collect())
+        }
         "envelope" | "queue_message" => bytes(samples.messages()),
         "dead_letter" => {
             let ways = ["", "email", "rule", "schedule"].into_iter().cycle();
@@ -66,6 +77,21 @@ impl Samples {
     fn whole(&self, at: &str) -> Vec<Vec<u8>> {
         let with = self.0.iter().filter(|(_, it)| it.pointer(at).is_some());
         bytes(with.map(|(_, it)| it.to_string()))
+    }
+
+    /// Streams with a row, and then two records that are none.
+    fn half_spoilt(&self) -> Vec<Vec<u8>> {
+        let rows = self.0.iter().filter_map(|(_, it)| it.pointer("/Records/0"));
+        let rows = rows.filter(|row| row["dynamodb"]["NewImage"].is_object());
+        bytes(rows.map(|row| {
+            let none = |number: &str| {
+                let mut none = row.clone();
+                none["dynamodb"]["SequenceNumber"] = number.into();
+                none["dynamodb"]["NewImage"] = Value::Null;
+                none
+            };
+            json!({ "Records": [row, none("8"), none("9")] }).to_string()
+        }))
     }
 
     /// The texts that the samples of these functions have there.
@@ -134,6 +160,7 @@ fn cursors() -> Vec<Vec<u8>> {
         r#"{"name_key":"uppsala","university_id":"01900000-0000-7000-8000-000000000001"}"#,
         r#"{"university_id":"å","name_key":"\u0000\""}"#,
         r#"{"name_key":"x"}"#,
+        r#"{"name_key":"x","status":"deleted","university_id":"y"}"#,
     ];
     bytes(of.map(|json| URL_SAFE_NO_PAD.encode(json)))
 }
