@@ -143,6 +143,17 @@ pub struct ConfigError {
 }
 
 impl Config {
+    /// The declared `variables` as `lookup` has them, and this AWS configuration: for whoever drives
+    /// a function within a process of its own.
+    pub fn of(
+        variables: &[Variable],
+        lookup: impl Fn(&str) -> Option<String>,
+        aws: SdkConfig,
+    ) -> Result<Self, ConfigError> {
+        let values = read(variables, lookup)?;
+        Ok(Self { values, aws })
+    }
+
     /// Reads the declared `variables`, and the AWS configuration that every SDK client shares.
     pub(crate) async fn load(variables: &[Variable]) -> Result<Self, ConfigError> {
         #[expect(

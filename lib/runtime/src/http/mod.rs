@@ -12,4 +12,4 @@ pub mod repeat;
 mod serve;
 pub mod signed;
 
-pub use serve::{Requested, read_event, run, run_limited};
+pub use serve::{Requested, read_event, run, run_limited, with_conventions};

@@ -63,7 +63,7 @@ pub fn run_limited<C: Send + Sync + 'static>(
 /// the client wrote, and expects that to be one.
 pub fn read_event(mut event: Value) -> Result<LambdaRequest, lambda_runtime::Error> {
     // Nothing here asks for the URI's scheme or host.
-    if let Some(headers) = event["headers"].as_object_mut() {
+    if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {
         headers.retain(|name, _| {
             let of_uri = ["host", "x-forwarded-proto"];
             !of_uri.iter().any(|it| name.eq_ignore_ascii_case(it))
@@ -181,7 +181,7 @@ fn correlation_id(request: &impl RequestExt) -> String {
 }
 
 /// Adds what every route answers alike.
-fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+pub fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(async || Problem::missing("path"))
         .method_not_allowed_fallback(async || {
@@ -352,6 +352,9 @@ mod tests {
             *event.pointer_mut(at).unwrap() = wrong.into();
             let request: lambda_http::Request = read_event(event).unwrap().into();
             assert_eq!(request.method(), "GET", "{at}");
+        }
+        for no_event in [json!(1), json!([]), json!({ "headers": 1 })] {
+            assert!(read_event(no_event).is_err());
         }
         assert_eq!(in_a_uri("a=%20&b=\"å\""), "a=%20&b=%22%C3%A5%22");
     }
