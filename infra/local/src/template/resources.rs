@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 
 use super::intrinsics::{Attributes, Parameter, Resolver};
 use super::model::{
-    Bucket, Bus, Cors, CorsRule, Function, HttpApi, Model, Queue, Redrive, Rule, RuleTarget, Table,
+    Bucket, Bus, Cors, CorsRule, Elsewhere, Function, HttpApi, Model, Queue, Redrive, Rule,
+    RuleTarget, Table,
 };
 use super::node::{Kind, Node};
 use super::properties::{Errors, Properties};
 use super::triggers::name_of;
 use super::{Settings, TemplateError, policies, triggers};
 
-/// Resource types that have no counterpart on a laptop: keys, logs, and who may do what.
+/// Resource types that have no counterpart on a laptop: keys, logs, who may do what, and who is told
+/// when something is wrong.
 const WITHOUT_EFFECT: &[&str] = &[
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
     "AWS::SQS::QueuePolicy",
 ];
 
@@ -101,6 +107,12 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
             }
             "AWS::Events::Rule" => model.rules.push(rule(id, &properties)),
             known if WITHOUT_EFFECT.contains(&known) => {
+                resource.without_effect(&["Condition"]);
+                model.elsewhere.push(Elsewhere {
+                    logical_id: id.clone(),
+                    kind: kind.clone(),
+                    properties: body.to_json(),
+                });
                 resource.finish();
                 continue;
             }
