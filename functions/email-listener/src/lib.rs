@@ -67,7 +67,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     };
     match cx.mailroom.deliver(&event, &delivery, clock::now()).await? {
         Mailed::Sent => {
-            tracing::info!(target: "bitflow::outcome", event_id = %event.event_id, "mail sent")
+            tracing::info!(target: "bitflow::outcome", event_id = %event.event_id, "mail sent");
         }
         Mailed::Before => {
             tracing::info!(target: "bitflow::outcome", event_id = %event.event_id, "mail was sent before");

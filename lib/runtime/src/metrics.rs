@@ -149,6 +149,15 @@ pub(crate) fn flush() {
     }
 }
 
+/// What was counted and is not written, which it then counts as.
+#[cfg(test)]
+pub(crate) fn unwritten() -> String {
+    let mut lines = Vec::new();
+    let collector = COLLECTOR.get().expect("init was called");
+    collector.flush(&mut lines).expect("a Vec takes it");
+    String::from_utf8(lines).expect("it is JSON")
+}
+
 /// What came of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Webhook {

@@ -63,3 +63,26 @@ pub(crate) async fn invocation<T>(context: &Context, work: impl Future<Output = 
     metrics::flush();
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_counted_is_written_when_an_invocation_is_answered() {
+        let counted = || metrics::portal_delivery("delivered");
+        metrics::init("stack", "stack-some-listener");
+        counted();
+        assert!(metrics::unwritten().contains("PortalDeliveries"));
+        let mut context = Context::default();
+        let root = "1-5759e988-bd862e3fe1be46a994272793";
+        context.xray_trace_id = Some(format!("Root={root};Sampled=1"));
+        let trace = invocation(&context, async {
+            counted();
+            bitflow_trace::current()
+        });
+        let trace = trace.await.expect("a trace");
+        assert_eq!(trace.root(), root);
+        assert!(!metrics::unwritten().contains("PortalDeliveries"));
+    }
+}

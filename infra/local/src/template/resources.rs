@@ -108,11 +108,7 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
             "AWS::Events::Rule" => model.rules.push(rule(id, &properties)),
             known if WITHOUT_EFFECT.contains(&known) => {
                 resource.without_effect(&["Condition"]);
-                model.elsewhere.push(Elsewhere {
-                    logical_id: id.clone(),
-                    kind: kind.clone(),
-                    properties: body.to_json(),
-                });
+                model.elsewhere.push(elsewhere(id, known, body));
                 resource.finish();
                 continue;
             }
@@ -127,14 +123,27 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         properties.finish();
         resource.finish();
     }
-    let mut errors = errors.into_inner();
-    errors.sort_by_key(|error| error.line);
-    // A name is resolved before its resource is: the same mistake may be found twice.
-    errors.dedup();
+    let errors = in_order(errors);
     if errors.is_empty() {
         Ok(model)
     } else {
         Err(errors)
+    }
+}
+
+fn in_order(errors: Errors) -> Vec<TemplateError> {
+    let mut errors = errors.into_inner();
+    errors.sort_by_key(|error| error.line);
+    // A name is resolved before its resource is: the same mistake may be found twice.
+    errors.dedup();
+    errors
+}
+
+fn elsewhere(id: &str, kind: &str, body: &Node) -> Elsewhere {
+    Elsewhere {
+        logical_id: id.to_owned(),
+        kind: kind.to_owned(),
+        properties: body.to_json(),
     }
 }
 

@@ -40,8 +40,11 @@ fn watched(alarm: &Elsewhere) -> Vec<(String, Seen)> {
     }
 }
 
+/// A metric by its name, in all values of these dimensions.
+type Search = (String, BTreeSet<String>);
+
 /// The metrics that the dashboard shows, and the schemas that it searches by.
-fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<(String, BTreeSet<String>)>) {
+fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<Search>) {
     let is_dashboard = |it: &&Elsewhere| it.kind == "AWS::CloudWatch::Dashboard";
     let dashboard = model.elsewhere.iter().find(is_dashboard).expect("one");
     let body = text(&dashboard.properties["DashboardBody"]);

@@ -224,14 +224,12 @@ async fn around(request: Request, next: Next) -> Response {
         let mut level = Level::INFO;
         let (mut class, mut error) = (None, None);
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-        let answered = match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                error = Some("no answer within the deadline".to_owned());
-                (level, class) = (Level::WARN, Some(Class::Busy));
-                Ok(Problem::busy().into_response())
-            }
-        };
+        let in_time = tokio::time::timeout(DEADLINE, answered).await;
+        let answered = in_time.unwrap_or_else(|_| {
+            error = Some("no answer within the deadline".to_owned());
+            (level, class) = (Level::WARN, Some(Class::Busy));
+            Ok(Problem::busy().into_response())
+        });
         let mut response = answered.unwrap_or_else(|_| {
             error = Some("the handler panicked".to_owned());
             (level, class) = (Level::ERROR, Some(Class::Broken));
@@ -255,10 +253,13 @@ async fn around(request: Request, next: Next) -> Response {
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             response.headers_mut().insert("x-correlation-id", value);
         }
+        let status = response.status();
+        let refused = status.is_client_error() || status.is_server_error();
+        let without = if refused { "refused" } else { "done" };
         line!(
             level,
-            status = response.status().as_u16(),
-            class = class.map(tracing::field::display),
+            status = status.as_u16(),
+            class = class.map_or_else(|| without.to_owned(), |it: Class| it.to_string()),
             error,
             duration_ms = ms(started.elapsed()),
             "request answered",
