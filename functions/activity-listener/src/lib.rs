@@ -34,5 +34,11 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
     audit::record(&cx.activities, &event).await?;
+    tracing::info!(
+        target: "bitflow::outcome",
+        event_id = %event.event_id,
+        event_type = event.payload.kind(),
+        "activity recorded",
+    );
     Ok(())
 }

@@ -48,13 +48,15 @@ impl Cx {
 pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
+    let (event_id, event_type) = (event.event_id, event.payload.kind());
     let new = match alarm_of(&event) {
         Alarm::Is(new) => new,
-        Alarm::None => return Ok(()),
+        Alarm::None => {
+            tracing::info!(target: "bitflow::outcome", %event_id, event_type, "the event raises no alert");
+            return Ok(());
+        }
         Alarm::NotOfThisListener => {
-            return Err(ListenError::Unexpected {
-                kind: event.payload.kind(),
-            });
+            return Err(ListenError::Unexpected { kind: event_type });
         }
     };
     let cause = event.event_id.to_string();
@@ -65,14 +67,16 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let raised = cx.alerting.raise(&new, &cause, &context, clock::now());
     if let Some(alert) = raised.await? {
         tracing::info!(
-            target: "bitflow",
+            target: "bitflow::outcome",
+            %event_id,
+            event_type,
             alert_id = %alert.id,
             alert_type = alert.kind.as_str(),
             count = alert.count,
             "alert raised",
         );
     } else {
-        tracing::info!(target: "bitflow", "the alert was raised before");
+        tracing::info!(target: "bitflow::outcome", %event_id, event_type, "the alert was raised before");
     }
     Ok(())
 }

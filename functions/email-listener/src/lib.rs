@@ -66,12 +66,14 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
         receive_count: message.receive_count,
     };
     match cx.mailroom.deliver(&event, &delivery, clock::now()).await? {
-        Mailed::Sent => tracing::info!(target: "bitflow", event_id = %event.event_id, "mail sent"),
+        Mailed::Sent => {
+            tracing::info!(target: "bitflow::outcome", event_id = %event.event_id, "mail sent");
+        }
         Mailed::Before => {
-            tracing::info!(target: "bitflow", event_id = %event.event_id, "mail was sent before");
+            tracing::info!(target: "bitflow::outcome", event_id = %event.event_id, "mail was sent before");
         }
         Mailed::None => tracing::info!(
-            target: "bitflow",
+            target: "bitflow::outcome",
             event_id = %event.event_id,
             event_type = event.payload.kind(),
             "the event has no mail",

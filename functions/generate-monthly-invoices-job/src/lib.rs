@@ -10,6 +10,7 @@ use bitflow_portal::billing::due::Dispatcher;
 use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_store::job_runs::JobRuns;
 use bitflow_store::subscriptions::Subscriptions;
 use jiff::Timestamp;
@@ -50,6 +51,7 @@ impl Cx {
 /// Sends the messages of the month of `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let subscriptions = cx.dispatcher.dispatch(scheduled_at).await?;
-    tracing::info!(target: "bitflow", subscriptions, "monthly invoices dispatched");
+    metrics::job_items(subscriptions);
+    tracing::info!(target: "bitflow::outcome", subscriptions, "monthly invoices dispatched");
     Ok(())
 }

@@ -15,6 +15,7 @@ use bitflow_portal::customers::Customers;
 use bitflow_portal::listen::ListenError;
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_runtime::sqs::{self, Message};
 use bitflow_store::idempotency::IdempotencyKeys;
 use bitflow_stripe::api::Client;
@@ -70,8 +71,9 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let due = InvoiceDue::from_json(message.body)?;
     sqs::correlate(&correlation(&due));
     let invoices = cx.billing.bill(&due, clock::now()).await?;
+    metrics::invoices_billed(invoices);
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         university_id = %due.university_id,
         subscription_id = %due.subscription_id,
         month = %due.month,

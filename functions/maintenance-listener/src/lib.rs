@@ -61,18 +61,18 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
             };
             match cx.announcer.announce(id, &context, now).await? {
                 Announced::To(universities) => tracing::info!(
-                    target: "bitflow",
+                    target: "bitflow::outcome",
                     notification_id = %id,
                     universities,
                     "maintenance announced",
                 ),
                 Announced::Cancelled => tracing::info!(
-                    target: "bitflow",
+                    target: "bitflow::outcome",
                     notification_id = %id,
                     "the notification was cancelled",
                 ),
                 Announced::Before => tracing::info!(
-                    target: "bitflow",
+                    target: "bitflow::outcome",
                     notification_id = %id,
                     "the notification was announced before",
                 ),
@@ -82,7 +82,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
             let id = cancelled.notification_id;
             let dropped = cx.announcer.drop_pending(id, now).await?;
             tracing::info!(
-                target: "bitflow",
+                target: "bitflow::outcome",
                 notification_id = %id,
                 dropped,
                 "deliveries dropped",

@@ -14,6 +14,7 @@ use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::stream::Record;
 use bitflow_store::error::StoreError;
 use bitflow_store::outbox::{Outbox, OutboxEvent};
+use bitflow_trace::Trace;
 
 /// What the function is configured by.
 pub const VARIABLES: &[Variable] = &[config::OUTBOX_TABLE, config::EVENT_BUS_NAME];
@@ -64,9 +65,14 @@ pub async fn handle(cx: &Cx, records: &[Record]) -> Vec<Result<(), RelayError>> 
         .iter()
         .map(|record| {
             let event = OutboxEvent::from_stream_image(record.new_image());
-            event
-                .map(|event| events.push(event))
-                .map_err(RelayError::Record)
+            let event = event.map_err(RelayError::Record)?;
+            record.say("message", "event relayed");
+            record.say("event_id", event.event_id.to_string());
+            record.say("event_type", event.detail_type.as_str());
+            record.say("correlation_id", event.correlation_id());
+            record.say("xray_trace_id", event.trace.as_ref().map(Trace::root));
+            events.push(event);
+            Ok(())
         })
         .collect();
     let mut relayed = cx.relay.relay(&events, clock::now()).await.into_iter();

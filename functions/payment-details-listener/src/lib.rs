@@ -51,7 +51,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
         Payload::PaymentProcessed(processed) => {
             let filled = cx.details.fill(university_id, &processed).await?;
             tracing::info!(
-                target: "bitflow",
+                target: "bitflow::outcome",
                 payment_id = %processed.payment_id,
                 filled,
                 "payment details looked up",

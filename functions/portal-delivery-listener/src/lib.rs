@@ -11,6 +11,7 @@ use bitflow_portal::listen::ListenError;
 use bitflow_portal::maintenance::deliver::{Courier, Outcome, TryDue};
 use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_runtime::sqs::{self, Message};
 use bitflow_store::deliveries::Deliveries;
 use bitflow_store::notifications::Notifications;
@@ -68,29 +69,38 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let due = TryDue::from_json(message.body)?;
     sqs::correlate(&due.correlation_id);
     match cx.courier.deliver(&due, clock::now).await? {
-        Outcome::Made(delivery) => tracing::info!(
-            target: "bitflow",
-            notification_id = %due.notification_id,
-            university_id = %due.university_id,
-            state = delivery.state.as_str(),
-            attempts = delivery.attempts,
-            status = delivery.last_status,
-            error = delivery.last_error,
-            "portal told",
-        ),
-        Outcome::Dropped => tracing::info!(
-            target: "bitflow",
-            notification_id = %due.notification_id,
-            university_id = %due.university_id,
-            "the delivery was dropped",
-        ),
-        Outcome::Old => tracing::info!(
-            target: "bitflow",
-            notification_id = %due.notification_id,
-            university_id = %due.university_id,
-            attempts = due.attempts,
-            "the try was made before, or another is making it",
-        ),
+        Outcome::Made(delivery) => {
+            metrics::portal_delivery(delivery.state.as_str());
+            tracing::info!(
+                target: "bitflow::outcome",
+                notification_id = %due.notification_id,
+                university_id = %due.university_id,
+                state = delivery.state.as_str(),
+                attempts = delivery.attempts,
+                status = delivery.last_status,
+                refusal = delivery.last_error,
+                "a try to tell the portal was made",
+            );
+        }
+        Outcome::Dropped => {
+            metrics::portal_delivery("dropped");
+            tracing::info!(
+                target: "bitflow::outcome",
+                notification_id = %due.notification_id,
+                university_id = %due.university_id,
+                "the delivery was dropped",
+            );
+        }
+        Outcome::Old => {
+            metrics::portal_delivery("old");
+            tracing::info!(
+                target: "bitflow::outcome",
+                notification_id = %due.notification_id,
+                university_id = %due.university_id,
+                attempts = due.attempts,
+                "the try was made before, or another is making it",
+            );
+        }
     }
     Ok(())
 }

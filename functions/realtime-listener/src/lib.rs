@@ -46,7 +46,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     sqs::correlate(&event.correlation_id);
     if push(&cx.pusher, &event, clock::now()).await? {
         tracing::info!(
-            target: "bitflow",
+            target: "bitflow::outcome",
             event_id = %event.event_id,
             event_type = event.payload.kind(),
             "event pushed",

@@ -48,7 +48,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     sqs::correlate(&format!("report-{}", due.report_id));
     let rows = cx.writer.write(&due).await?;
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         report_id = %due.report_id,
         month = %due.month,
         rows,

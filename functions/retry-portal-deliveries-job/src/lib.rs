@@ -9,6 +9,7 @@ use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;
 use bitflow_portal::maintenance::due::DueTries;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_store::deliveries::Deliveries;
 use jiff::Timestamp;
 
@@ -39,6 +40,7 @@ impl Cx {
 /// Asks for what is due at `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let deliveries = cx.tries.run(scheduled_at).await?;
-    tracing::info!(target: "bitflow", deliveries, "due deliveries asked for");
+    metrics::job_items(deliveries);
+    tracing::info!(target: "bitflow::outcome", deliveries, "due deliveries asked for");
     Ok(())
 }

@@ -11,6 +11,7 @@ use bitflow_portal::billing::ledger::Ledger;
 use bitflow_portal::billing::reminders::Reminders;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use jiff::Timestamp;
 
 /// What the function is configured by.
@@ -44,6 +45,7 @@ impl Cx {
 /// Reminds of what is overdue at `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let invoices = cx.reminders.run(scheduled_at).await?;
-    tracing::info!(target: "bitflow", invoices, "payment reminders raised");
+    metrics::job_items(invoices);
+    tracing::info!(target: "bitflow::outcome", invoices, "payment reminders raised");
     Ok(())
 }

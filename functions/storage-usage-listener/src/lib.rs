@@ -54,7 +54,7 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     sqs::correlate(&due.correlation());
     let seen = cx.measuring.measure(&due, clock::now()).await?;
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         university_id = %due.university_id,
         files = seen.files,
         bytes = seen.bytes,

@@ -66,16 +66,25 @@ impl Cx {
 pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
     let event = listen::decode(message.body)?;
     sqs::correlate(&event.correlation_id);
-    let (university, now) = (listen::university(&event)?, clock::now());
+    let (university_id, now) = (listen::university(&event)?, clock::now());
     let customers = &cx.billing.customers;
+    let (event_id, event_type) = (event.event_id, event.payload.kind());
     match event.payload {
         Payload::UniversityCreated(_) => {
-            customers.ensure(university, event.occurred_at, now).await?;
+            customers
+                .ensure(university_id, event.occurred_at, now)
+                .await?;
+            tracing::info!(target: "bitflow::outcome", %event_id, event_type, %university_id, "the customer is at Stripe");
         }
         Payload::UniversityUpdated(updated) if updated.touches(&OF_THE_CUSTOMER) => {
-            customers.refresh(university, event.event_id, now).await?;
+            customers
+                .refresh(university_id, event.event_id, now)
+                .await?;
+            tracing::info!(target: "bitflow::outcome", %event_id, event_type, %university_id, "the customer at Stripe is as stored");
         }
-        Payload::UniversityUpdated(_) => {}
+        Payload::UniversityUpdated(_) => {
+            tracing::info!(target: "bitflow::outcome", %event_id, event_type, %university_id, "nothing of the customer changed");
+        }
         Payload::UniversityDeleted(_) => {
             let context = Context {
                 actor: event.actor,
@@ -83,9 +92,9 @@ pub async fn handle(cx: &Cx, message: Message<'_>) -> Result<(), ListenError> {
             };
             let cancelled = cx
                 .billing
-                .cancel_all(university, event.occurred_at, &context, now);
+                .cancel_all(university_id, event.occurred_at, &context, now);
             let subscriptions = cancelled.await?;
-            tracing::info!(target: "bitflow", subscriptions, "subscriptions cancelled");
+            tracing::info!(target: "bitflow::outcome", %event_id, event_type, %university_id, subscriptions, "subscriptions cancelled");
         }
         other => return Err(ListenError::Unexpected { kind: other.kind() }),
     }

@@ -11,6 +11,7 @@
 
 pub mod openapi;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -29,6 +30,7 @@ use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::problem::Problem;
+use bitflow_runtime::metrics::{self, Webhook};
 use bitflow_store::inbox::Inbox;
 use bitflow_store::rate_limits::RateLimits;
 use bitflow_stripe::event::{ParseError, parse};
@@ -109,50 +111,60 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let (kind, outcome, answer) = take(&cx, request, &headers, &body).await;
+    metrics::webhook("stripe", kind, outcome);
+    answer
+}
+
+/// What came of a delivery: its type, where that is one that we follow, and the answer.
+type Taken = (Cow<'static, str>, Webhook, Result<Response, Problem>);
+
+async fn take(cx: &Cx, request: Requested, headers: &HeaderMap, body: &Bytes) -> Taken {
+    const UNKNOWN: Cow<'static, str> = Cow::Borrowed("unknown");
     let now = clock::now();
     let signature = headers
         .get("stripe-signature")
         .and_then(|value| value.to_str().ok());
-    if let Err(error) = verify(
-        &cx.signing_secret,
-        signature.unwrap_or_default(),
-        &body,
-        now,
-    ) {
-        tracing::warn!(target: "bitflow", %error, body_bytes = body.len(), "a delivery was refused");
-        cx.limiter.of_stranger(&request, now).await?;
-        return Ok(invalid_signature());
+    if let Err(error) = verify(&cx.signing_secret, signature.unwrap_or_default(), body, now) {
+        tracing::warn!(target: "bitflow::outcome", %error, body_bytes = body.len(), "a delivery was refused");
+        let let_through = cx.limiter.of_stranger(&request, now).await;
+        let answer = let_through.map(|()| invalid_signature());
+        return (UNKNOWN, Webhook::Refused, answer);
     }
-    let event = match parse(&body, follows) {
+    let event = match parse(body, follows) {
         Ok(event) => event,
         Err(error @ ParseError::Event(_)) => {
             // Signed, but no event: nothing that a redelivery could mend.
-            tracing::error!(target: "bitflow", %error, "a signed body is not an event");
-            return Ok(success());
+            tracing::error!(target: "bitflow::outcome", %error, "a signed body is not an event");
+            return (UNKNOWN, Webhook::Refused, Ok(success()));
         }
-        Err(error) => return Err(redeliver(error)),
+        Err(error) => return (UNKNOWN, Webhook::Failed, Err(redeliver(error))),
+    };
+    let kind = if follows(&event.kind) {
+        Cow::Owned(event.kind.clone())
+    } else {
+        Cow::Borrowed("not_followed")
     };
     let correlation_id = CorrelationId::new(request.correlation_id);
-    let outcome = cx
-        .events
-        .apply(&event, correlation_id, now)
-        .await
-        .map_err(redeliver)?;
-    let said = match outcome {
-        Outcome::Applied => "applied",
-        Outcome::Repeated => "repeated",
-        Outcome::Ignored(why) => why.as_str(),
-        Outcome::NotOurs => "not_ours",
-        Outcome::NotFollowed => "not_followed",
+    let outcome = match cx.events.apply(&event, correlation_id, now).await {
+        Ok(outcome) => outcome,
+        Err(error) => return (kind, Webhook::Failed, Err(redeliver(error))),
+    };
+    let (counted, said) = match outcome {
+        Outcome::Applied => (Webhook::Applied, "applied"),
+        Outcome::Repeated => (Webhook::Repeated, "repeated"),
+        Outcome::Ignored(why) => (Webhook::Ignored, why.as_str()),
+        Outcome::NotOurs => (Webhook::Ignored, "not_ours"),
+        Outcome::NotFollowed => (Webhook::Ignored, "not_followed"),
     };
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         event_id = event.id,
         event_type = event.kind,
         outcome = said,
         "Stripe event handled",
     );
-    Ok(success())
+    (kind, counted, Ok(success()))
 }
 
 /// Contract section 1.1, to the letter.

@@ -8,6 +8,7 @@
 use bitflow_portal::error::PortalError;
 use bitflow_portal::relay::Relay;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_store::outbox::Outbox;
 use jiff::Timestamp;
 
@@ -36,6 +37,7 @@ impl Cx {
 /// Relays what waits.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let events = cx.relay.sweep(scheduled_at).await?;
-    tracing::info!(target: "bitflow", events, "outbox swept");
+    metrics::job_items(events);
+    tracing::info!(target: "bitflow::outcome", events, "outbox swept");
     Ok(())
 }

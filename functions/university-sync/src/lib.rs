@@ -27,6 +27,7 @@ use bitflow_runtime::http::Requested;
 use bitflow_runtime::http::limit::Limiter;
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::signed::SignedFields;
+use bitflow_runtime::metrics::{self, Webhook};
 use bitflow_store::inbox::Inbox;
 use bitflow_store::outbox::Outbox;
 use bitflow_store::rate_limits::RateLimits;
@@ -89,6 +90,22 @@ async fn receive(
     State(cx): State<Arc<Cx>>,
     signed: Result<SignedFields, Problem>,
 ) -> Result<Response, Problem> {
+    let reported = take(&cx, request, signed).await;
+    let (kind, outcome) = match &reported {
+        Ok((report, Reported::Repeated)) => (report.metric.as_str(), Webhook::Repeated),
+        Ok((report, Reported::Applied)) => (report.metric.as_str(), Webhook::Applied),
+        Err(problem) if problem.status().is_server_error() => ("unknown", Webhook::Failed),
+        Err(_) => ("unknown", Webhook::Refused),
+    };
+    metrics::webhook("university-sync", kind, outcome);
+    reported.map(|_| success())
+}
+
+async fn take(
+    cx: &Cx,
+    request: Requested,
+    signed: Result<SignedFields, Problem>,
+) -> Result<(Report, Reported), Problem> {
     let now = clock::now();
     let signed = match signed {
         Ok(signed) => signed,
@@ -130,13 +147,13 @@ async fn receive(
         .report(caller, &report, &cx.inbox, &context, now)
         .await?;
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         %university_id,
         metric = report.metric.as_str(),
         repeated = reported == Reported::Repeated,
         "metric reported",
     );
-    Ok(success())
+    Ok((report, reported))
 }
 
 /// Contract section 4.1, to the letter.

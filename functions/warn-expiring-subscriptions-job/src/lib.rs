@@ -10,6 +10,7 @@ use bitflow_portal::billing::expiry::Expiry;
 use bitflow_portal::billing::ledger::Ledger;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use jiff::{SignedDuration, Timestamp};
 
 /// What the function is configured by.
@@ -44,6 +45,7 @@ impl Cx {
 /// Warns of what ends within the days after `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let subscriptions = cx.expiry.run(scheduled_at).await?;
-    tracing::info!(target: "bitflow", subscriptions, "expiring subscriptions warned of");
+    metrics::job_items(subscriptions);
+    tracing::info!(target: "bitflow::outcome", subscriptions, "expiring subscriptions warned of");
     Ok(())
 }

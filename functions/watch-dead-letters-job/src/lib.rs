@@ -12,6 +12,7 @@ use bitflow_portal::alerts::Alerting;
 use bitflow_portal::dead_letters::{CONSUMER, Watch};
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
+use bitflow_runtime::metrics;
 use bitflow_store::alert_folds::AlertFolds;
 use bitflow_store::alerts::Alerts;
 use bitflow_store::inbox::Inbox;
@@ -57,8 +58,9 @@ impl Cx {
 /// Alerts of what died since the last run.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
     let seen = cx.watch.run(scheduled_at).await?;
+    metrics::job_items(seen.messages);
     tracing::info!(
-        target: "bitflow",
+        target: "bitflow::outcome",
         messages = seen.messages,
         alerted = seen.alerted,
         "dead-letter queues watched",

@@ -24,14 +24,17 @@ fn allowed(package: &str) -> Vec<&'static str> {
     const VENDORS: [&str; 4] = ["stripe", "email", "realtime", "university"];
     let with_vendors = |more: &[&'static str]| [&VENDORS[..], more].concat();
     match package {
-        "fault" => vec![],
+        "fault" | "trace" => vec![],
         "events" => vec!["domain"],
-        "store" => vec!["domain", "events", "fault"],
-        "portal" => with_vendors(&["domain", "events", "store", "fault"]),
-        "domain" | "runtime" => vec!["fault"],
+        "store" => vec!["domain", "events", "fault", "trace"],
+        "portal" => with_vendors(&["domain", "events", "store", "fault", "trace"]),
+        "domain" => vec!["fault"],
+        "runtime" => vec!["fault", "trace"],
         vendor if VENDORS.contains(&vendor) => vec!["fault"],
         // A function parses at its edge, hence also into the types of `domain`.
-        _ => with_vendors(&["domain", "events", "store", "portal", "runtime", "fault"]),
+        _ => with_vendors(&[
+            "domain", "events", "store", "portal", "runtime", "fault", "trace",
+        ]),
     }
 }
 

@@ -120,6 +120,12 @@ impl SendGrid {
     /// Hands a mail to SendGrid, which queues it (its sandbox only checks it). There is no
     /// idempotency key: twice is two mails.
     pub async fn send(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
+        let sent = self.hand_over(email).await;
+        metrics::counter!("Mails", "Outcome" => outcome(&sent)).increment(1);
+        sent
+    }
+
+    async fn hand_over(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
         let rendered = email.message.render(&email.university_name);
         let sent = [
             self.settings.api_key.expose_secret(),
@@ -193,6 +199,19 @@ impl SendGrid {
                 .build()
                 .expect("the client has no setting that can fail")
         })
+    }
+}
+
+/// What came of a mail, as it is counted: `refused` is for good, the others are tried again.
+fn outcome(sent: &Result<Sent, EmailError>) -> &'static str {
+    match sent {
+        Ok(_) => "sent",
+        Err(EmailError::Unreachable(_)) => "unanswered",
+        Err(refused) => match refused.class() {
+            Class::TooMany => "throttled",
+            Class::Busy => "failed",
+            _ => "refused",
+        },
     }
 }
 

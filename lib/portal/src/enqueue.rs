@@ -1,8 +1,13 @@
 //! Work for a listener: one SQS message for each piece.
 
+use std::collections::HashMap;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends as Attribute, MessageSystemAttributeValue as AttributeValue,
+    SendMessageBatchRequestEntry,
+};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -64,6 +69,7 @@ impl Queue {
             .send_message()
             .queue_url(&self.url)
             .message_body(body)
+            .set_message_system_attributes(trace())
             .delay_seconds(i32::try_from(delay.as_secs().clamp(0, 900)).unwrap_or(900))
             .send()
             .await
@@ -82,6 +88,7 @@ impl Queue {
                 SendMessageBatchRequestEntry::builder()
                     .id(at.to_string())
                     .message_body(&bodies[*at])
+                    .set_message_system_attributes(trace())
                     .build()
                     .expect("id and body are set")
             });
@@ -107,4 +114,15 @@ impl Queue {
         }
         Err(PortalError::Queue { code: refused })
     }
+}
+
+/// What this is part of; the work is a part of it, too.
+/// <https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html>
+fn trace() -> Option<HashMap<Attribute, AttributeValue>> {
+    let value = AttributeValue::builder()
+        .data_type("String")
+        .string_value(bitflow_trace::current()?.to_string())
+        .build()
+        .expect("the type is set");
+    Some(HashMap::from([(Attribute::AwsTraceHeader, value)]))
 }

@@ -1,5 +1,7 @@
 //! From the outbox to the bus, at least once. The stream and the sweep run the same code.
 
+use std::time::Instant;
+
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use bitflow_events::SOURCE;
@@ -42,9 +44,14 @@ impl Relay {
         events: &[OutboxEvent],
         now: Timestamp,
     ) -> Vec<Result<(), PortalError>> {
+        let began = Instant::now();
         let mut outcomes = Vec::with_capacity(events.len());
+        let mut longest = None;
         for call in calls(events) {
             let taken = self.put(call).await;
+            let on_the_bus = taken.iter().zip(call).filter(|(taken, _)| taken.is_ok());
+            let waited = on_the_bus.map(|(_, event)| lag_ms(event, now, began)).max();
+            longest = longest.max(waited);
             let noted = taken.iter().zip(call).map(async |(taken, event)| {
                 if taken.is_ok()
                     && let Err(error) = self.outbox.mark_relayed(event.event_id, now).await
@@ -59,6 +66,9 @@ impl Relay {
             });
             join_all(noted).await;
             outcomes.extend(taken);
+        }
+        if let Some(longest) = longest {
+            metrics::histogram!("RelayLag").record(longest);
         }
         outcomes
     }
@@ -94,6 +104,7 @@ impl Relay {
                 .source(SOURCE)
                 .detail_type(&event.detail_type)
                 .detail(&event.detail)
+                .set_trace_header(event.trace.as_ref().map(ToString::to_string))
                 .build()
         });
         let answer = self
@@ -125,6 +136,15 @@ impl Relay {
             }
         }
     }
+}
+
+/// How long an event waited for the bus, milliseconds, where `now` was when it `began`. The clocks of
+/// who wrote it and who relays it differ a little.
+fn lag_ms(event: &OutboxEvent, now: Timestamp, began: Instant) -> u32 {
+    let waited = now.duration_since(event.occurred_at).as_millis();
+    let since = i128::try_from(began.elapsed().as_millis()).unwrap_or(i128::MAX);
+    let waited = waited.saturating_add(since).max(0);
+    u32::try_from(waited).unwrap_or(u32::MAX)
 }
 
 fn outcome(entry: &PutEventsResultEntry) -> Result<(), PortalError> {
@@ -168,10 +188,27 @@ mod tests {
                 event_id: EventId::from_ulid(Ulid::nil()),
                 detail_type: String::new(),
                 detail: "x".repeat(*size),
+                occurred_at: Timestamp::UNIX_EPOCH,
+                trace: None,
             })
             .collect();
         let seen: Vec<_> = calls(&events).iter().map(|call| call.len()).collect();
         assert_eq!(seen, expect);
+    }
+
+    #[test]
+    fn an_event_waits_from_when_it_happened_until_it_is_on_the_bus() {
+        let began = Instant::now();
+        let event = |at: i64| OutboxEvent {
+            event_id: EventId::from_ulid(Ulid::nil()),
+            detail_type: String::new(),
+            detail: String::new(),
+            occurred_at: Timestamp::from_second(at).unwrap(),
+            trace: None,
+        };
+        let now = Timestamp::from_second(100).unwrap();
+        assert!((30_000..60_000).contains(&lag_ms(&event(70), now, began)));
+        assert!(lag_ms(&event(130), now, began) < 30_000, "never negative");
     }
 
     #[test]

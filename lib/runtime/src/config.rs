@@ -79,6 +79,7 @@ macro_rules! variables {
 }
 
 variables! {
+    STACK_NAME: Text = "bitflow-local", "Name of the stack, by which its metrics are told from another's.";
     UNIVERSITIES_TABLE: Text, "Name of the table of universities.";
     UNIVERSITY_DOMAINS_TABLE: Text, "Name of the table that keeps domains unique.";
     SUBSCRIPTIONS_TABLE: Text, "Name of the table of subscriptions.";

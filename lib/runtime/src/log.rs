@@ -1,13 +1,21 @@
 //! One JSON object a line, as Lambda's advanced logging controls read it.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::{self, Debug, Write};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::{clock, outcome};
 
 /// Sets up logging for this process; once.
 pub(crate) fn init() {
@@ -20,15 +28,122 @@ pub(crate) fn init() {
     // The SDK and the HTTP stack may log what they send, hence never below `warn`.
     let filter = EnvFilter::new(format!("warn,bitflow={level}"));
     let built = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_ansi(false)
+        .fmt_fields(JsonFields::new())
+        .event_format(Lines)
         .with_env_filter(filter)
         .finish()
         .try_init();
     debug_assert!(built.is_ok(), "logging is set up once");
+}
+
+/// A line as it is written: what it says, whose it is (the fields of the spans around it, and the
+/// trace), all on one level, so that a query names each field by its name.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'a str,
+    message: Value,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+    target: &'a str,
+}
+
+/// Writes lines.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut said = Fields::default();
+        event.record(&mut said);
+        let said = if metadata.target() == outcome::PART {
+            // Nothing is written of what is kept for the line.
+            let Some(said) = outcome::keep(*metadata.level(), said.0) else {
+                return Ok(());
+            };
+            said
+        } else {
+            said.0
+        };
+        let mut fields = Map::new();
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let formatted = extensions.get::<FormattedFields<N>>();
+            let formatted = formatted.and_then(|it| serde_json::from_str(it).ok());
+            let formatted: Map<String, Value> = formatted.unwrap_or_default();
+            for (name, value) in formatted {
+                fields.entry(name).or_insert(value);
+            }
+        }
+        let mut own = None;
+        if metadata.target() == outcome::LINE {
+            let mut parts = outcome::parts();
+            own = parts.remove("message");
+            fields.extend(parts);
+        }
+        // What failed reads as a failure, whatever was said before.
+        let failed = said.contains_key("error");
+        fields.extend(said);
+        let message = fields.remove("message").unwrap_or_default();
+        if let Some(trace) = bitflow_trace::current() {
+            let root = trace.root().into();
+            fields.entry("xray_trace_id").or_insert(root);
+        }
+        let line = Line {
+            timestamp: clock::now().to_string(),
+            level: metadata.level().as_str(),
+            message: own.filter(|_| !failed).unwrap_or(message),
+            fields,
+            target: metadata.target().split("::").next().unwrap_or_default(),
+        };
+        let line = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{line}")
+    }
+}
+
+/// The fields of an event.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.set(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value);
+    }
 }
 
 /// An error and everything it follows from, in one line. A log holds no bodies, hence without the

@@ -4,18 +4,22 @@
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use bitflow_fault::Fault;
+use bitflow_trace::Trace;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 use crate::config::{Config, Variable};
 use crate::log::{chain, read};
-use crate::start::start;
+use crate::outcome::{gather, level_of, line, ms};
+use crate::start::{invocation, start};
+use crate::{clock, metrics};
 
 /// One message, as the handler sees it.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +40,9 @@ pub fn run<C, E: Fault>(
 ) -> ExitCode {
     start(variables, new, async |cx| {
         let (cx, handle) = (&cx, &handle);
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-            answer(cx, event.payload, handle)
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+            let answer = answer(cx, event.payload, handle);
+            invocation(&event.context, answer).await
         }))
         .await
     })
@@ -77,24 +82,37 @@ async fn batch<C, E: Fault>(
             receive_count = message.receive_count,
             correlation_id = tracing::field::Empty,
         );
-        async move {
-            let outcome = AssertUnwindSafe(Box::pin(handle(cx, message))).catch_unwind().await;
-            match outcome {
+        let one = async move {
+            let started = Instant::now();
+            let handled = AssertUnwindSafe(Box::pin(handle(cx, message))).catch_unwind();
+            let handled = handled.await;
+            let age = record.attributes.age();
+            if let Some(age) = age {
+                metrics::message_age(age);
+            }
+            let (duration_ms, age_ms) = (ms(started.elapsed()), age.map(ms));
+            match handled {
                 Ok(Ok(())) => {
-                    tracing::info!(target: "bitflow", "message handled");
-                    None
+                    line!(Level::INFO, class = "done", duration_ms, age_ms, "message handled");
+                    return None;
                 }
                 Ok(Err(error)) => {
-                    report(&error);
-                    Some(message.id.to_owned())
+                    let (class, error) = (error.class(), chain(&error));
+                    if class.is_transient() {
+                        line!(level_of(class), %class, error, duration_ms, age_ms, "the message is given back, to be tried again");
+                    } else {
+                        line!(level_of(class), %class, error, duration_ms, age_ms, "the message failed and is given back");
+                    }
                 }
                 Err(_) => {
-                    tracing::error!(target: "bitflow", "the handler panicked; the message is given back");
-                    Some(message.id.to_owned())
+                    let (class, error) = ("broken", "the handler panicked");
+                    line!(Level::ERROR, class, error, duration_ms, age_ms, "the message failed and is given back");
                 }
             }
-        }
-        .instrument(span)
+            Some(message.id.to_owned())
+        };
+        // Of the message's own trace, where it has one: a batch brings those of many.
+        bitflow_trace::within(record.attributes.trace(), gather(one).instrument(span))
     }))
     .await;
     let failures = outcomes.into_iter().flatten();
@@ -104,17 +122,6 @@ async fn batch<C, E: Fault>(
                 item_identifier: id,
             })
             .collect(),
-    }
-}
-
-/// Logs an error once: a warning where the next delivery may mend it.
-fn report(error: &dyn Fault) {
-    let class = error.class();
-    let error = chain(error);
-    if class.is_transient() {
-        tracing::warn!(target: "bitflow", %class, error, "the message is given back, to be tried again");
-    } else {
-        tracing::error!(target: "bitflow", %class, error, "the message failed and is given back");
     }
 }
 
@@ -138,6 +145,23 @@ struct Record {
 #[serde(rename_all = "PascalCase", default)]
 struct Attributes {
     approximate_receive_count: String,
+    sent_timestamp: String,
+    #[serde(rename = "AWSTraceHeader")]
+    trace_header: Option<String>,
+}
+
+impl Attributes {
+    /// How long ago the message was sent.
+    fn age(&self) -> Option<Duration> {
+        let sent_ms: i64 = self.sent_timestamp.parse().ok()?;
+        let age_ms = clock::now().as_millisecond().saturating_sub(sent_ms);
+        // SQS's clock may be a little ahead.
+        Some(Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)))
+    }
+
+    fn trace(&self) -> Option<Trace> {
+        self.trace_header.as_deref().and_then(Trace::parse)
+    }
 }
 
 /// Which messages failed, as Lambda wants to be told.

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use crate::config::{Config, Variable};
-use crate::log;
+use bitflow_trace::Trace;
+use lambda_runtime::Context;
+
+use crate::config::{Config, STACK_NAME, Variable};
+use crate::{log, metrics};
 
 /// Reads the configuration, makes the function's context, and serves until the process ends.
 ///
@@ -26,7 +29,8 @@ pub(crate) fn start<C>(
         }
     };
     runtime.block_on(async {
-        let config = match Config::load(variables).await {
+        let variables = [variables, &[STACK_NAME]].concat();
+        let config = match Config::load(&variables).await {
             Ok(config) => config,
             Err(error) => {
                 tracing::error!(
@@ -38,6 +42,8 @@ pub(crate) fn start<C>(
                 return ExitCode::FAILURE;
             }
         };
+        let function = lambda_runtime::Config::from_env().function_name;
+        metrics::init(config.text(STACK_NAME), &function);
         // Boxed: a function's whole future, nested, would be too deep a type to compile.
         match Box::pin(serve(new(&config))).await {
             Ok(()) => ExitCode::SUCCESS,
@@ -47,4 +53,36 @@ pub(crate) fn start<C>(
             }
         }
     })
+}
+
+/// One invocation: part of the trace that Lambda says it is part of, and with all that it counted
+/// written when it is answered.
+pub(crate) async fn invocation<T>(context: &Context, work: impl Future<Output = T>) -> T {
+    let trace = context.xray_trace_id.as_deref().and_then(Trace::parse);
+    let answer = bitflow_trace::within(trace, work).await;
+    metrics::flush();
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_counted_is_written_when_an_invocation_is_answered() {
+        let counted = || metrics::portal_delivery("delivered");
+        metrics::init("stack", "stack-some-listener");
+        counted();
+        assert!(metrics::unwritten().contains("PortalDeliveries"));
+        let mut context = Context::default();
+        let root = "1-5759e988-bd862e3fe1be46a994272793";
+        context.xray_trace_id = Some(format!("Root={root};Sampled=1"));
+        let trace = invocation(&context, async {
+            counted();
+            bitflow_trace::current()
+        });
+        let trace = trace.await.expect("a trace");
+        assert_eq!(trace.root(), root);
+        assert!(!metrics::unwritten().contains("PortalDeliveries"));
+    }
 }

@@ -3,21 +3,27 @@
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use bitflow_fault::Fault;
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tracing::Level;
 
 use crate::config::{Config, Variable};
 use crate::log::{chain, read};
-use crate::start::start;
+use crate::outcome::{gathered, level_of, line, ms};
+use crate::start::{invocation, start};
 
 /// One change of a table, as the handler sees it.
 #[derive(Debug, Deserialize)]
 pub struct Record {
     dynamodb: Change,
+    #[serde(skip)]
+    said: Mutex<Map<String, Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +39,20 @@ impl Record {
     pub fn new_image(&self) -> &Value {
         &self.dynamodb.new_image
     }
+
+    /// Adds a field to the line of this record's outcome.
+    pub fn say(&self, field: &'static str, value: impl Into<Value>) {
+        let mut said = self.said.lock().expect("no holder panics");
+        said.insert(field.to_owned(), value.into());
+    }
+}
+
+impl Record {
+    /// Writes the line of its outcome, with what was said of it.
+    fn end(&self, line: impl FnOnce(&str)) {
+        let said = std::mem::take(&mut *self.said.lock().expect("no holder panics"));
+        gathered(said, || line(&self.dynamodb.sequence_number));
+    }
 }
 
 /// Runs a function that handles a table's stream: `handle` with all records of a batch, answering
@@ -44,8 +64,9 @@ pub fn run<C, E: Fault>(
 ) -> ExitCode {
     start(variables, new, async |cx| {
         let (cx, handle) = (&cx, &handle);
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-            answer(cx, event.payload, handle)
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+            let answer = answer(cx, event.payload, handle);
+            invocation(&event.context, answer).await
         }))
         .await
     })
@@ -67,28 +88,42 @@ async fn batch<C, E: Fault>(
     records: &[Record],
     handle: &impl AsyncFn(&C, &[Record]) -> Vec<Result<(), E>>,
 ) -> Answer {
-    let Ok(outcomes) = AssertUnwindSafe(Box::pin(handle(cx, records)))
-        .catch_unwind()
-        .await
-    else {
-        tracing::error!(target: "bitflow", "the handler panicked; the batch is given back");
+    let started = Instant::now();
+    let handled = AssertUnwindSafe(Box::pin(handle(cx, records))).catch_unwind();
+    let handled = handled.await;
+    let duration_ms = ms(started.elapsed());
+    let Ok(outcomes) = handled else {
+        for record in records {
+            let (class, error) = ("broken", "the handler panicked");
+            record.end(|sequence_number| {
+                line!(
+                    Level::ERROR,
+                    sequence_number,
+                    class,
+                    error,
+                    duration_ms,
+                    "the record failed and is given back"
+                );
+            });
+        }
         return Answer::from(records.first());
     };
     debug_assert_eq!(outcomes.len(), records.len(), "one outcome for each record");
     let mut first = None;
     for (record, outcome) in records.iter().zip(outcomes) {
-        if let Err(error) = outcome {
-            tracing::warn!(
-                target: "bitflow",
-                class = %error.class(),
-                error = chain(&error),
-                sequence_number = record.dynamodb.sequence_number,
-                "the record failed and is given back",
-            );
+        record.end(|sequence_number| match &outcome {
+            Ok(()) => {
+                line!(Level::INFO, sequence_number, class = "done", duration_ms, "record handled");
+            }
+            Err(error) => {
+                let (class, error) = (error.class(), chain(error));
+                line!(level_of(class), sequence_number, %class, error, duration_ms, "the record failed and is given back");
+            }
+        });
+        if outcome.is_err() {
             first = first.or(Some(record));
         }
     }
-    tracing::info!(target: "bitflow", records = records.len(), complete = first.is_none(), "batch handled");
     Answer::from(first)
 }
 

@@ -6,6 +6,7 @@
 
 use aws_sdk_dynamodb::Client;
 use bitflow_events::envelope::{Envelope, EventId};
+use bitflow_trace::Trace;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,10 @@ pub struct OutboxEvent {
     pub detail_type: String,
     /// EventBridge's `Detail`: the envelope's JSON.
     pub detail: String,
+    /// When it happened, which is when the row was written.
+    pub occurred_at: Timestamp,
+    /// What it was part of.
+    pub trace: Option<Trace>,
 }
 
 impl Outbox {
@@ -53,7 +58,8 @@ impl Outbox {
         }
     }
 
-    /// Adds an event to the transaction of the change it tells of.
+    /// Adds an event to the transaction of the change it tells of, with the trace that this is part
+    /// of: whatever follows from the event is part of it, too.
     pub fn put(&self, transaction: &mut Transaction, event: &Envelope) {
         let item = to_item(&Record::of(event));
         transaction.insert(&self.table, "event_id", item, Guard::Version(Self::ENTITY));
@@ -109,6 +115,16 @@ impl Outbox {
 }
 
 impl OutboxEvent {
+    /// The request that began it all, as its envelope has it.
+    pub fn correlation_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Correlated {
+            correlation_id: String,
+        }
+        let envelope = serde_json::from_str::<Correlated>(&self.detail);
+        envelope.ok().map(|it| it.correlation_id)
+    }
+
     /// Reads the `NewImage` of a stream record, as the Lambda event has it.
     pub fn from_stream_image(image: &serde_json::Value) -> Result<Self, StoreError> {
         let unreadable = |source| StoreError::Row {
@@ -131,6 +147,9 @@ struct Record {
     pending: Option<String>,
     detail_type: String,
     detail: String,
+    /// Of rows that were written before it was kept, and where nothing is traced, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 impl Record {
@@ -142,6 +161,7 @@ impl Record {
             pending: Some(shard.to_string()),
             detail_type: event.payload.kind().to_owned(),
             detail: event.to_json(),
+            trace: bitflow_trace::current().map(|trace| trace.to_string()),
         }
     }
 
@@ -150,6 +170,8 @@ impl Record {
             event_id: self.event_id,
             detail_type: self.detail_type,
             detail: self.detail,
+            occurred_at: self.occurred_at.0,
+            trace: self.trace.as_deref().and_then(Trace::parse),
         }
     }
 }

@@ -116,7 +116,10 @@ impl Transport {
                 Retry::Soon,
             )
         };
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(unreachable);
+        let status = answer.as_ref().ok().map(reqwest::Response::status);
+        metrics::counter!("StripeCalls", "Outcome" => outcome(status)).increment(1);
+        let answer = answer?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes().await.map_err(unreachable)?;
         if status.is_success() {
@@ -144,6 +147,20 @@ impl Transport {
                 .build()
                 .expect("the client has no setting that can fail")
         })
+    }
+}
+
+/// What came of an attempt, as it is counted. What Stripe refuses (a card, a wrong field) is its answer
+/// to who asked; what it fails is nobody's answer.
+fn outcome(status: Option<StatusCode>) -> &'static str {
+    match status.map(|status| status.as_u16()) {
+        Some(200..=299) => "done",
+        Some(429) => "throttled",
+        // Our key is wrong, or may not do this: no call will do before that is mended.
+        Some(401 | 403) => "denied",
+        Some(500..) => "failed",
+        Some(_) => "refused",
+        None => "unanswered",
     }
 }
 

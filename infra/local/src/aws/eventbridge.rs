@@ -169,6 +169,12 @@ impl EventBridge {
                 return refused("InvalidArgument", &message);
             }
         }
+        let trace = entry.trace_header.as_deref();
+        if trace.is_some_and(|header| !(1..=500).contains(&header.len())) {
+            let message =
+                "Parameter TraceHeader is not valid. Reason: its length is from 1 to 500.";
+            return refused("InvalidArgument", message);
+        }
         let Ok(detail @ Value::Object(_)) = serde_json::from_str::<Value>(&entry.detail) else {
             return refused("MalformedDetail", "Detail is malformed.");
         };
@@ -195,7 +201,8 @@ impl EventBridge {
             match loaded.pattern.has_matches(text.as_bytes()) {
                 Ok(true) => {
                     for target in &loaded.rule.targets {
-                        self.deliver(&loaded.rule, target, &event);
+                        let trace = entry.trace_header.as_deref();
+                        self.deliver(&loaded.rule, target, &event, trace);
                     }
                 }
                 Ok(false) => {}
@@ -207,7 +214,9 @@ impl EventBridge {
         json!({ "EventId": event_id })
     }
 
-    fn deliver(&self, rule: &Rule, target: &RuleTarget, event: &Value) {
+    /// The trace goes on with the message, not in it.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-related-services.html>
+    fn deliver(&self, rule: &Rule, target: &RuleTarget, event: &Value, trace: Option<&str>) {
         let input = match target.input_path.as_deref() {
             None | Some("$") => Some(event),
             Some(path) => event.pointer(&path.trim_start_matches('$').replace('.', "/")),
@@ -217,6 +226,7 @@ impl EventBridge {
             &target.queue,
             NewMessage {
                 body,
+                trace_header: trace.map(str::to_owned),
                 ..NewMessage::default()
             },
         );
@@ -279,6 +289,7 @@ struct Entry {
     detail: String,
     event_bus_name: String,
     resources: Vec<String>,
+    trace_header: Option<String>,
 }
 
 impl Default for Entry {
@@ -289,6 +300,7 @@ impl Default for Entry {
             detail: String::new(),
             event_bus_name: "default".to_owned(),
             resources: Vec::new(),
+            trace_header: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::clock::Clock;
@@ -102,7 +103,8 @@ impl Inner {
                 Err(refusal) => return refused(refusal),
             },
         };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let trace = trace_of(&mut parts.headers, self.clock.now());
         let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
             return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
@@ -118,7 +120,8 @@ impl Inner {
         let event = Bytes::from(payload::event(&asked).to_string());
         // The integration's own timeout: 30 s at the most.
         let limit = std::time::Duration::from_secs(30);
-        match tokio::time::timeout(limit, self.lambda.invoke(&target.function, event)).await {
+        let invoked = self.lambda.invoke_traced(&target.function, event, trace);
+        match tokio::time::timeout(limit, invoked).await {
             Ok(Ok(output)) if output.function_error.is_none() => {
                 payload::answer(&output.payload).unwrap_or_else(internal_error)
             }
@@ -199,6 +202,16 @@ impl Inner {
             set(header::ACCESS_CONTROL_MAX_AGE, age.as_secs().to_string());
         }
     }
+}
+
+/// The trace that a request is part of: the client's, or one that begins here. The function finds it
+/// among the headers, too.
+fn trace_of(headers: &mut HeaderMap, now: Timestamp) -> Option<String> {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let new = format!("Root=1-{:08x}-{}", now.as_second(), &id[..24]);
+    let new = HeaderValue::from_str(&new).ok()?;
+    let header = headers.entry("x-amzn-trace-id").or_insert(new);
+    header.to_str().ok().map(str::to_owned)
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -41,6 +41,7 @@ pub(super) struct Environment {
 pub(super) struct Work {
     pub(super) request_id: String,
     pub(super) payload: Bytes,
+    pub(super) trace: String,
     pub(super) deadline_ms: i64,
 }
 
@@ -164,7 +165,13 @@ impl Environment {
     }
 
     /// Gives the process one invocation, and waits for how it ends.
-    pub(super) async fn run(&self, request_id: &str, payload: Bytes, timeout: Duration) -> Ended {
+    pub(super) async fn run(
+        &self,
+        request_id: &str,
+        payload: Bytes,
+        trace: String,
+        timeout: Duration,
+    ) -> Ended {
         let (sender, answered) = oneshot::channel();
         *self.answer.lock().expect("no holder panics") = Some((request_id.to_owned(), sender));
         self.tail.lock().expect("no holder panics").clear();
@@ -172,6 +179,7 @@ impl Environment {
         let work = Work {
             request_id: request_id.to_owned(),
             payload,
+            trace,
             deadline_ms,
         };
         if self.work.send(work).is_err() {

@@ -43,8 +43,11 @@ async fn invoke(
             message,
         );
     }
+    let trace = headers.get("x-amzn-trace-id");
+    let trace = trace.and_then(|value| value.to_str().ok());
+    let trace = trace.map(str::to_owned);
     match kind.unwrap_or("RequestResponse") {
-        "RequestResponse" => match lambda.invoke(&name, payload).await {
+        "RequestResponse" => match lambda.invoke_traced(&name, payload, trace).await {
             Ok(output) => {
                 let wants_log = headers
                     .get("x-amz-log-type")

@@ -8,6 +8,7 @@ pub mod gate;
 pub mod invoke_api;
 mod runtime_api;
 pub mod sources;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -194,6 +195,16 @@ impl Lambda {
     ///
     /// Whoever stops waiting does not stop the function: as with Lambda, it runs to its end.
     pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<InvokeOutput, InvokeError> {
+        self.invoke_traced(name, payload, None).await
+    }
+
+    /// The same, as part of the trace of whoever asks: the header `X-Amzn-Trace-Id`.
+    pub async fn invoke_traced(
+        &self,
+        name: &str,
+        payload: Bytes,
+        trace: Option<String>,
+    ) -> Result<InvokeOutput, InvokeError> {
         let binary = self.host(name)?.function.binary.clone();
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::TooLarge);
@@ -201,12 +212,17 @@ impl Lambda {
         let host = self.host(&binary)?;
         host.in_flight.fetch_add(1, Ordering::SeqCst);
         let this = self.clone();
-        let running = tokio::spawn(async move { this.run(&binary, payload).await });
+        let running = tokio::spawn(async move { this.run(&binary, payload, trace).await });
         running.await.unwrap_or(Err(InvokeError::Stopping))
     }
 
     /// One counted invocation, on a process that waits or a new one.
-    async fn run(&self, binary: &str, payload: Bytes) -> Result<InvokeOutput, InvokeError> {
+    async fn run(
+        &self,
+        binary: &str,
+        payload: Bytes,
+        trace: Option<String>,
+    ) -> Result<InvokeOutput, InvokeError> {
         let host = self.host(binary)?;
         let _counted = Counted {
             count: &host.in_flight,
@@ -227,8 +243,9 @@ impl Lambda {
             return Err(InvokeError::Stopping);
         }
         let request_id = uuid::Uuid::new_v4().to_string();
+        let trace = trace::of_invocation(trace.as_deref(), &request_id);
         let ended = environment
-            .run(&request_id, payload, host.function.timeout)
+            .run(&request_id, payload, trace, host.function.timeout)
             .await;
         let log_tail = environment.take_log_tail();
         let (payload, function_error) = match ended {

@@ -97,7 +97,6 @@ async fn next(State(environments): State<Environments>, Path(id): Path<String>) 
     let Some(work) = environment.waiting.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
-    let trace = work.request_id.replace('-', "");
     let headers = [
         ("lambda-runtime-aws-request-id", work.request_id),
         ("lambda-runtime-deadline-ms", work.deadline_ms.to_string()),
@@ -105,10 +104,7 @@ async fn next(State(environments): State<Environments>, Path(id): Path<String>) 
             "lambda-runtime-invoked-function-arn",
             environment.arn.clone(),
         ),
-        (
-            "lambda-runtime-trace-id",
-            format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]),
-        ),
+        ("lambda-runtime-trace-id", work.trace),
         ("content-type", "application/json".to_owned()),
     ];
     let headers: HeaderMap = headers

@@ -24,8 +24,21 @@ pub struct Model {
     pub rules: Vec<Rule>,
     /// The `AWS::Serverless::HttpApi`.
     pub http_api: HttpApi,
+    /// What has no effect on a laptop, in template order.
+    pub elsewhere: Vec<Elsewhere>,
     /// Parameter values after defaults and overrides.
     pub parameters: BTreeMap<String, String>,
+}
+
+/// A resource that has no effect on a laptop; tests hold it against what has.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Its key under `Resources`.
+    pub logical_id: String,
+    /// `Type`.
+    pub kind: String,
+    /// `Properties`, resolved.
+    pub properties: Value,
 }
 
 /// One Lambda function.

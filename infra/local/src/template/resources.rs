@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 
 use super::intrinsics::{Attributes, Parameter, Resolver};
 use super::model::{
-    Bucket, Bus, Cors, CorsRule, Function, HttpApi, Model, Queue, Redrive, Rule, RuleTarget, Table,
+    Bucket, Bus, Cors, CorsRule, Elsewhere, Function, HttpApi, Model, Queue, Redrive, Rule,
+    RuleTarget, Table,
 };
 use super::node::{Kind, Node};
 use super::properties::{Errors, Properties};
 use super::triggers::name_of;
 use super::{Settings, TemplateError, policies, triggers};
 
-/// Resource types that have no counterpart on a laptop: keys, logs, and who may do what.
+/// Resource types that have no counterpart on a laptop: keys, logs, who may do what, and who is told
+/// when something is wrong.
 const WITHOUT_EFFECT: &[&str] = &[
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
     "AWS::SQS::QueuePolicy",
 ];
 
@@ -101,6 +107,8 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
             }
             "AWS::Events::Rule" => model.rules.push(rule(id, &properties)),
             known if WITHOUT_EFFECT.contains(&known) => {
+                resource.without_effect(&["Condition"]);
+                model.elsewhere.push(elsewhere(id, known, body));
                 resource.finish();
                 continue;
             }
@@ -115,14 +123,27 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         properties.finish();
         resource.finish();
     }
-    let mut errors = errors.into_inner();
-    errors.sort_by_key(|error| error.line);
-    // A name is resolved before its resource is: the same mistake may be found twice.
-    errors.dedup();
+    let errors = in_order(errors);
     if errors.is_empty() {
         Ok(model)
     } else {
         Err(errors)
+    }
+}
+
+fn in_order(errors: Errors) -> Vec<TemplateError> {
+    let mut errors = errors.into_inner();
+    errors.sort_by_key(|error| error.line);
+    // A name is resolved before its resource is: the same mistake may be found twice.
+    errors.dedup();
+    errors
+}
+
+fn elsewhere(id: &str, kind: &str, body: &Node) -> Elsewhere {
+    Elsewhere {
+        logical_id: id.to_owned(),
+        kind: kind.to_owned(),
+        properties: body.to_json(),
     }
 }
 

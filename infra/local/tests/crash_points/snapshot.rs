@@ -14,7 +14,7 @@ use crate::support::TestStack;
 const OF_THE_WAY: [&str; 4] = ["rate_limits", "inbox", "idempotency_keys", "job_runs"];
 
 /// Attributes that say how it came about.
-const OF_THE_WAY_ATTRIBUTES: [&str; 8] = [
+const OF_THE_WAY_ATTRIBUTES: [&str; 9] = [
     // Of Stripe's webhook and who asked Stripe, whoever is faster tells it.
     "actor",
     "expires_at",
@@ -24,6 +24,7 @@ const OF_THE_WAY_ATTRIBUTES: [&str; 8] = [
     "under_way",
     "last_status",
     "correlation_id",
+    "trace",
 ];
 
 /// How ids begin that Stripe or we make at random.

@@ -286,7 +286,8 @@ async fn caught(flow: Flow, disturbance: Option<Disturbance>) -> Result<Walked, 
 }
 
 async fn walk(flow: Flow, disturbance: Option<Disturbance>) -> Walked {
-    let world = flow.prepare(TestStack::start_gated().await).await;
+    let stack = TestStack::start_gated().await;
+    let world = Box::pin(flow.prepare(stack)).await;
     let stack = &world.stack;
     let gate = stack.lambda.gate().expect("the stack is gated");
     stack.settle().await;

@@ -282,7 +282,7 @@ fn reason_to_drop(notification: &Notification, university: &University) -> Optio
 fn tried(error: &outbound::PortalError) -> Tried {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();
-    tracing::info!(target: "bitflow", %error, causes = causes.join(": "), "the portal was not told");
+    tracing::info!(target: "bitflow::outcome", causes = causes.join(": "), "the portal was not told");
     let status = error.status();
     let text = match error {
         outbound::PortalError::Guarded(Refusal::Special { kind, .. }) => {

@@ -73,7 +73,7 @@ impl Measuring {
         };
         let measured = self.usage.measured(id, seen.bytes, &context, now).await?;
         if measured == Measured::Deleted {
-            tracing::info!(target: "bitflow", university_id = %id, "the university was just deleted");
+            tracing::info!(target: "bitflow::outcome", university_id = %id, "the university was just deleted");
         }
         Ok(seen)
     }

@@ -7,23 +7,25 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use bitflow_fault::Class;
 use futures_util::FutureExt;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt, Service};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
-use tracing::Instrument;
+use serde_json::{Map, Value};
+use tracing::{Instrument, Level};
 
 use super::limit::{self, Limiter, Standing};
 use super::problem::Problem;
 use crate::config::{Config, Variable};
 use crate::log::{chain, read};
-use crate::start::start;
+use crate::outcome::{gather, keep, line, ms};
+use crate::start::{invocation, start};
 
 /// How long a request may take: less than the 30 s after which API Gateway gives up on it, so that
 /// the client is told by us, and how to go on. Whoever repeats it under its key completes it.
@@ -105,10 +107,14 @@ async fn serve(router: Router) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let mut adapter = adapter.clone();
         async move {
-            let request = read_event(event.payload)?;
-            let answered = adapter.call(LambdaEvent::new(request, event.context));
-            let Ok(answer) = answered.await;
-            Ok::<_, lambda_runtime::Error>(answer)
+            let context = event.context.clone();
+            let answered = async move {
+                let request = read_event(event.payload)?;
+                let answered = adapter.call(LambdaEvent::new(request, event.context));
+                let Ok(answer) = answered.await;
+                Ok::<_, lambda_runtime::Error>(answer)
+            };
+            invocation(&context, answered).await
         }
     }))
     .await
@@ -194,8 +200,11 @@ pub fn with_conventions<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> 
 }
 
 /// One request from the gateway's edge to the answer.
-async fn around(mut request: Request, next: Next) -> Response {
+async fn around(request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let ids = ids(&mut parts).await;
+    let mut request = Request::from_parts(parts, body);
     let requested = Requested::of(&request);
     let correlation_id = requested.correlation_id.clone();
     request.extensions_mut().insert(requested.clone());
@@ -210,14 +219,20 @@ async fn around(mut request: Request, next: Next) -> Response {
         method = %request.method(),
         route = route.as_deref().unwrap_or("none"),
     );
-    async move {
+    let answer = async move {
+        keep(Level::INFO, ids);
+        let mut level = Level::INFO;
+        let (mut class, mut error) = (None, None);
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-        let answered = match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(answered) => answered,
-            Err(_) => Ok(Problem::busy().into_response()),
-        };
+        let in_time = tokio::time::timeout(DEADLINE, answered).await;
+        let answered = in_time.unwrap_or_else(|_| {
+            error = Some("no answer within the deadline".to_owned());
+            (level, class) = (Level::WARN, Some(Class::Busy));
+            Ok(Problem::busy().into_response())
+        });
         let mut response = answered.unwrap_or_else(|_| {
-            tracing::error!(target: "bitflow", "the handler panicked");
+            error = Some("the handler panicked".to_owned());
+            (level, class) = (Level::ERROR, Some(Class::Broken));
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "This is our fault; quote the correlation_id when you report it.",
@@ -226,7 +241,10 @@ async fn around(mut request: Request, next: Next) -> Response {
         });
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = problem.or_else(|| unread(&response)) {
-            log(&problem);
+            if let Some(cause) = problem.cause() {
+                (class, error) = (Some(cause.class()), Some(chain(cause)));
+                level = level_with(problem.status());
+            }
             response = problem.render(&correlation_id);
         }
         if let Some(standing) = requested.standing() {
@@ -235,17 +253,32 @@ async fn around(mut request: Request, next: Next) -> Response {
         if let Ok(value) = HeaderValue::from_str(&correlation_id) {
             response.headers_mut().insert("x-correlation-id", value);
         }
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "bitflow",
-            status = response.status().as_u16(),
-            duration_ms,
+        let status = response.status();
+        let refused = status.is_client_error() || status.is_server_error();
+        let without = if refused { "refused" } else { "done" };
+        line!(
+            level,
+            status = status.as_u16(),
+            class = class.map_or_else(|| without.to_owned(), |it: Class| it.to_string()),
+            error,
+            duration_ms = ms(started.elapsed()),
             "request answered",
         );
         response
-    }
-    .instrument(span)
-    .await
+    };
+    gather(answer).instrument(span).await
+}
+
+/// The ids in the path; what is none is whatever the client wrote.
+async fn ids(parts: &mut Parts) -> Map<String, Value> {
+    let is_id = |text: &str| {
+        text.len() == 36 && text.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-')
+    };
+    let parameters = RawPathParams::from_request_parts(parts, &()).await;
+    let parameters = parameters.iter().flatten();
+    let ids = parameters.filter(|(_, value)| is_id(value));
+    ids.map(|(name, value)| (name.to_owned(), value.into()))
+        .collect()
 }
 
 /// What axum refuses before a handler is asked, such as a path that is no text, it refuses in plain
@@ -258,19 +291,13 @@ fn unread(response: &Response) -> Option<Problem> {
         .then(|| Problem::new(status, "The request cannot be read."))
 }
 
-/// Logs what went wrong, once: an error where it is ours, a warning where it is a dependency's.
-fn log(problem: &Problem) {
-    let Some(cause) = problem.cause() else { return };
-    let class = cause.class();
-    let error = chain(cause);
-    match problem.status() {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            tracing::warn!(target: "bitflow", %class, error, "a dependency failed the request");
-        }
-        status if status.is_server_error() => {
-            tracing::error!(target: "bitflow", %class, error, "the request failed");
-        }
-        _ => tracing::info!(target: "bitflow", %class, error, "the request was refused"),
+/// How loud an answer is that has a cause: an error where it is ours, a warning where it is a
+/// dependency's.
+fn level_with(status: StatusCode) -> Level {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Level::WARN,
+        status if status.is_server_error() => Level::ERROR,
+        _ => Level::INFO,
     }
 }
 
@@ -279,7 +306,7 @@ mod tests {
     use axum::body::Body;
     use axum::extract::Path;
     use axum::routing::get;
-    use bitflow_fault::{Class, Fault};
+    use bitflow_fault::Fault;
     use http_body_util::BodyExt;
     use serde_json::json;
     use tower::ServiceExt;

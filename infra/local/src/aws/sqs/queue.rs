@@ -26,6 +26,8 @@ pub struct NewMessage {
     pub attributes: BTreeMap<String, Attribute>,
     /// Instead of the queue's own delay.
     pub delay: Option<Duration>,
+    /// `AWSTraceHeader`: the X-Ray trace that it is part of.
+    pub trace_header: Option<String>,
 }
 
 impl NewMessage {
@@ -80,6 +82,9 @@ pub struct Message {
     /// `DeadLetterQueueSourceArn`: the queue that gave it up.
     #[serde(default)]
     pub dead_letter_source_arn: Option<String>,
+    /// `AWSTraceHeader`: the X-Ray trace that it is part of.
+    #[serde(default)]
+    pub trace_header: Option<String>,
     /// A poller of the stack is working on it.
     #[serde(skip)]
     pub held: bool,
@@ -93,28 +98,45 @@ impl Message {
 
     /// MD5 of the attributes, hex, as the developer guide defines it; none without attributes.
     pub fn attributes_md5(&self) -> Option<String> {
-        if self.attributes.is_empty() {
-            return None;
-        }
-        let mut digest = Md5::new();
-        for (name, attribute) in &self.attributes {
-            let (transport, value) = match (&attribute.string_value, &attribute.binary_value) {
-                (Some(text), _) => (1_u8, text.as_bytes().to_vec()),
-                (None, binary) => {
-                    let encoded = binary.as_deref().unwrap_or_default();
-                    (2, BASE64.decode(encoded).unwrap_or_default())
-                }
-            };
-            for part in [name.as_bytes(), attribute.data_type.as_bytes()] {
-                digest.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-                digest.update(part);
-            }
-            digest.update([transport]);
-            digest.update(u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            digest.update(value);
-        }
-        Some(hex::encode(digest.finalize()))
+        attributes_md5(&self.attributes)
     }
+
+    /// The same of the system attributes that it was sent with.
+    pub fn system_attributes_md5(&self) -> Option<String> {
+        let trace = self.trace_header.clone().map(|value| {
+            let attribute = Attribute {
+                data_type: "String".to_owned(),
+                string_value: Some(value),
+                binary_value: None,
+            };
+            ("AWSTraceHeader".to_owned(), attribute)
+        });
+        attributes_md5(&trace.into_iter().collect())
+    }
+}
+
+fn attributes_md5(attributes: &BTreeMap<String, Attribute>) -> Option<String> {
+    if attributes.is_empty() {
+        return None;
+    }
+    let mut digest = Md5::new();
+    for (name, attribute) in attributes {
+        let (transport, value) = match (&attribute.string_value, &attribute.binary_value) {
+            (Some(text), _) => (1_u8, text.as_bytes().to_vec()),
+            (None, binary) => {
+                let encoded = binary.as_deref().unwrap_or_default();
+                (2, BASE64.decode(encoded).unwrap_or_default())
+            }
+        };
+        for part in [name.as_bytes(), attribute.data_type.as_bytes()] {
+            digest.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            digest.update(part);
+        }
+        digest.update([transport]);
+        digest.update(u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
+        digest.update(value);
+    }
+    Some(hex::encode(digest.finalize()))
 }
 
 /// A queue and what it holds, in the order it was sent.
@@ -170,6 +192,7 @@ impl Queue {
             receipt_handle: None,
             visible_at: later(now, new.delay.unwrap_or(self.declared.delay)),
             dead_letter_source_arn: None,
+            trace_header: new.trace_header,
             held: false,
         };
         self.messages.push(message.clone());
@@ -438,6 +461,7 @@ mod tests {
                     body: "hello".into(),
                     attributes,
                     delay: None,
+                    trace_header: None,
                 },
                 at(0),
             )

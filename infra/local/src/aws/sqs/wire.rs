@@ -146,7 +146,17 @@ struct Send {
     message_body: String,
     #[serde(default)]
     message_attributes: std::collections::BTreeMap<String, Attribute>,
+    /// There is one such attribute: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageSystemAttributeValue.html>
+    #[serde(default)]
+    message_system_attributes: SystemAttributes,
     delay_seconds: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SystemAttributes {
+    #[serde(rename = "AWSTraceHeader")]
+    trace_header: Option<Attribute>,
 }
 
 impl From<Send> for NewMessage {
@@ -155,6 +165,10 @@ impl From<Send> for NewMessage {
             body: send.message_body,
             attributes: send.message_attributes,
             delay: send.delay_seconds.map(Duration::from_secs),
+            trace_header: send
+                .message_system_attributes
+                .trace_header
+                .and_then(|attribute| attribute.string_value),
         }
     }
 }
@@ -238,6 +252,9 @@ fn sent_answer(message: &Message) -> Value {
     if let Some(md5) = message.attributes_md5() {
         answer["MD5OfMessageAttributes"] = md5.into();
     }
+    if let Some(md5) = message.system_attributes_md5() {
+        answer["MD5OfMessageSystemAttributes"] = md5.into();
+    }
     answer
 }
 
@@ -278,6 +295,8 @@ pub(crate) fn system_attributes(message: &Message) -> Vec<(&'static str, String)
     ];
     let source = message.dead_letter_source_arn.clone();
     attributes.extend(source.map(|arn| ("DeadLetterQueueSourceArn", arn)));
+    let trace = message.trace_header.clone();
+    attributes.extend(trace.map(|header| ("AWSTraceHeader", header)));
     attributes
 }
 
