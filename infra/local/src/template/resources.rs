@@ -296,9 +296,13 @@ struct Scope<'a> {
 /// Properties of a function, its own or the globals', that have no effect on a laptop.
 const FUNCTION_WITHOUT_EFFECT: &[&str] = &[
     "Architectures",
+    "AutoPublishAlias",
+    "AutoPublishAliasAllProperties",
+    "DeploymentPreference",
     "Description",
     "KmsKeyArn",
     "LoggingConfig",
+    "ReservedConcurrentExecutions",
     "Tracing",
 ];
 
