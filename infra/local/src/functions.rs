@@ -28,8 +28,20 @@ pub fn workspace() -> PathBuf {
 /// The whole workspace at once: cargo then resolves features as it did for this process, and what
 /// is built already is not built again with others.
 pub fn build() -> Result<BTreeMap<String, PathBuf>, BuildError> {
+    cargo_build(&["--workspace".to_owned()])
+}
+
+/// Builds these functions as they are deployed, and returns their binaries by name.
+pub fn build_release(names: &[&str]) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+    let packages = names.iter().map(|name| format!("--package=bitflow-{name}"));
+    let release = std::iter::once("--release".to_owned());
+    cargo_build(&release.chain(packages).collect::<Vec<_>>())
+}
+
+fn cargo_build(what: &[String]) -> Result<BTreeMap<String, PathBuf>, BuildError> {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--bins", "--quiet"])
+        .args(["build", "--bins", "--quiet"])
+        .args(what)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace())
         .stderr(Stdio::inherit())

@@ -36,6 +36,9 @@ struct Up {
     /// Folder for what is kept between runs.
     #[arg(long, value_name = "PATH", global = true)]
     data: Option<PathBuf>,
+    /// Run the functions that `sam build` made as they are packaged, e.g. those in `.aws-sam/build`.
+    #[arg(long, value_name = "PATH", global = true)]
+    packages: Option<PathBuf>,
     /// A parameter of the template, e.g. `AdminRequestsPerMinute=1000`; may be given more than once.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -166,7 +169,7 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|| functions::workspace().join(".bitflow-local"));
     let done = match cli.command {
         None => up(&cli.up, data).await,
-        Some(Command::Demo) => tour(data).await,
+        Some(Command::Demo) => tour(data, cli.up.packages).await,
         Some(Command::Token { scopes }) => remote::token(&data, &scopes),
         Some(Command::Invoke { function, event }) => remote::invoke(&data, &function, &event).await,
         Some(Command::Sample { event }) => remote::print_sample(&data, &event).await,
@@ -238,6 +241,7 @@ async fn up(up: &Up, data: PathBuf) -> Result<(), String> {
         },
         data: (!up.ephemeral).then(|| data.clone()),
         follow_schedules: true,
+        packages: up.packages.clone(),
         parameters: up.parameters.iter().cloned().collect(),
         ..Settings::passing(functions)
     };
@@ -289,7 +293,7 @@ async fn run_until_stopped(stack: &Stack) -> Result<(), String> {
     }
 }
 
-async fn tour(data: PathBuf) -> Result<(), String> {
+async fn tour(data: PathBuf, packages: Option<PathBuf>) -> Result<(), String> {
     if let Some(info) = remote::running(&data).await {
         println!("Touring the stack that is running at {}.\n", info.api_url);
         return demo::run(&info).await;
@@ -298,6 +302,7 @@ async fn tour(data: PathBuf) -> Result<(), String> {
     let started = std::time::Instant::now();
     let settings = Settings {
         follow_schedules: true,
+        packages,
         ..Settings::passing(functions)
     };
     let stack = Stack::start(settings)

@@ -36,7 +36,7 @@ use crate::simulators::pusher::PusherSim;
 use crate::simulators::sendgrid::{self, SendGridSim};
 use crate::simulators::stripe::{self, StripeSim};
 use crate::storage::Storage;
-use crate::template::model::Model;
+use crate::template::model::{Function, Model};
 use crate::template::{self, ReadError};
 
 /// Where things listen; 0 for any free port.
@@ -80,6 +80,8 @@ pub struct Settings {
     pub template: PathBuf,
     /// The functions' binaries, by name.
     pub functions: BTreeMap<String, PathBuf>,
+    /// What `sam build` made (`.aws-sam/build`): a function that has a `bootstrap` there runs as that.
+    pub packages: Option<PathBuf>,
     /// What is kept between runs; without it nothing is.
     pub data: Option<PathBuf>,
     /// Schedules are followed; a test fires them instead.
@@ -97,6 +99,7 @@ impl Settings {
             ports: Ports::default(),
             template: workspace().join("template.yaml"),
             functions,
+            packages: None,
             data: None,
             follow_schedules: false,
             parameters: BTreeMap::new(),
@@ -112,6 +115,12 @@ impl Settings {
                 .insert(limit.to_owned(), "1000000".to_owned());
         }
         self
+    }
+
+    /// The function as `sam build` packaged it, if it did.
+    fn package(&self, function: &Function) -> Option<PathBuf> {
+        let folder = self.packages.as_ref()?.join(&function.logical_id);
+        Some(folder.join("bootstrap")).filter(|it| it.is_file())
     }
 }
 
@@ -199,6 +208,9 @@ pub enum StartError {
         /// Its name.
         binary: String,
     },
+    /// There is nothing that `sam build` made.
+    #[error("{} has no function's bootstrap: run sam build first", .0.display())]
+    NoPackages(PathBuf),
     /// The tables could not be made.
     #[error(transparent)]
     DynamoDb(#[from] DynamoDbError),
@@ -369,15 +381,18 @@ impl Stack {
         let iam = Iam::new(&model.functions, identity.clone())?;
         let mut functions = Vec::new();
         for function in &model.functions {
-            let binary =
-                settings
-                    .functions
-                    .get(&function.binary)
-                    .ok_or_else(|| StartError::NoBinary {
-                        line: function.line,
-                        binary: function.binary.clone(),
-                    })?;
-            functions.push((function.clone(), binary.clone()));
+            let packaged = settings.package(function);
+            let binary = packaged.or_else(|| settings.functions.get(&function.binary).cloned());
+            let binary = binary.ok_or_else(|| StartError::NoBinary {
+                line: function.line,
+                binary: function.binary.clone(),
+            })?;
+            functions.push((function.clone(), binary));
+        }
+        if let Some(folder) = &settings.packages
+            && !functions.iter().any(|(_, it)| it.starts_with(folder))
+        {
+            return Err(StartError::NoPackages(folder.clone()));
         }
         let lambda = Lambda::start(lambda::Settings {
             functions,

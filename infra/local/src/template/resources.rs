@@ -358,10 +358,13 @@ fn function(
         .value("MemorySize")
         .or(globals.value("MemorySize"))
         .unwrap_or(128);
+    let binary = binary.unwrap_or_default();
+    // Built alone: of the workspace as a whole it would have what others ask of its dependencies.
+    properties.must_be("CodeUri", &format!("functions/{binary}"));
     let function = Function {
         logical_id: id.to_owned(),
         name: properties.text("FunctionName"),
-        binary: binary.unwrap_or_default(),
+        binary,
         timeout: std::time::Duration::from_secs(timeout),
         memory_mb,
         environment,
@@ -379,7 +382,6 @@ fn inherited(properties: &Properties<'_>, environment: &mut BTreeMap<String, Str
     properties.without_effect(FUNCTION_WITHOUT_EFFECT);
     properties.must_be("Runtime", "provided.al2023");
     properties.must_be("Handler", "bootstrap");
-    properties.must_be("CodeUri", ".");
     if let Some(declared) = properties.object("Environment") {
         let variables = declared
             .get("Variables")

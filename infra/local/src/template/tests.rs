@@ -171,7 +171,7 @@ fn check_statement(statement: &str, expect: &[&str]) {
       FunctionName: f
       Runtime: provided.al2023
       Handler: bootstrap
-      CodeUri: .
+      CodeUri: functions/f
       Environment:
         Variables: {{}}
       Policies:

@@ -1,0 +1,1 @@
+//! Nothing but its benchmarks, below `benches/`; what they measured is in `RESULTS.md`.
