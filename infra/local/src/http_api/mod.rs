@@ -11,9 +11,11 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::Clock;
+use crate::console::recorder::{Noted, Recorder};
 use crate::lambda::Lambda;
 use crate::template::model::{self, Model, Trigger};
 use jwt::{Issuer, Refusal};
@@ -36,11 +38,19 @@ struct Inner {
     lambda: Lambda,
     clock: Clock,
     host: String,
+    recorder: Recorder,
 }
 
 impl HttpApi {
     /// The API of the template, answering as `host`.
-    pub fn new(model: &Model, issuer: Issuer, lambda: Lambda, clock: Clock, host: String) -> Self {
+    pub fn new(
+        model: &Model,
+        issuer: Issuer,
+        lambda: Lambda,
+        clock: Clock,
+        host: String,
+        recorder: Recorder,
+    ) -> Self {
         let routes = model.functions.iter().flat_map(|function| {
             function
                 .triggers
@@ -61,6 +71,7 @@ impl HttpApi {
             lambda,
             clock,
             host,
+            recorder,
         };
         Self {
             inner: Arc::new(inner),
@@ -90,6 +101,15 @@ impl Inner {
         if request.method() == Method::OPTIONS && self.settings.cors.is_some() {
             return StatusCode::NO_CONTENT.into_response();
         }
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let noted = self.recorder.request(&request_id, method, path);
+        let answer = self.handle(request, &request_id, &noted).await;
+        noted.answered(answer.status().as_u16(), None);
+        answer
+    }
+
+    async fn handle(&self, request: Request, request_id: &str, noted: &Noted) -> Response {
         let path = request.uri().path().to_owned();
         let Some((target, path_parameters)) = self.routes.find(request.method().as_str(), &path)
         else {
@@ -106,7 +126,9 @@ impl Inner {
         let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
             return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
+        noted.is_about(&kind(&body));
         let asked = payload::Asked {
+            request_id,
             parts: &parts,
             body: &body,
             target,
@@ -198,6 +220,25 @@ impl Inner {
         if let Some(age) = cors.max_age {
             set(header::ACCESS_CONTROL_MAX_AGE, age.as_secs().to_string());
         }
+    }
+}
+
+/// What a webhook says that it tells of.
+fn kind(body: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Webhook {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        metric: Option<String>,
+    }
+    let webhook: Webhook = serde_json::from_slice(body).unwrap_or_default();
+    let kind = webhook.kind.or(webhook.metric).unwrap_or_default();
+    let is_name = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    if kind.len() <= 60 && kind.chars().all(is_name) {
+        kind
+    } else {
+        String::new()
     }
 }
 

@@ -25,6 +25,7 @@ use crate::aws::iam::Iam;
 use crate::aws::sqs::Sqs;
 use crate::aws::sqs::queue::NewMessage;
 use crate::clock::Clock;
+use crate::console::recorder::{Invoked, Recorder};
 use crate::progress::{Pending, Progress};
 use crate::template::model::{Function, Trigger};
 use environment::{Ended, Environment};
@@ -55,6 +56,10 @@ pub struct Settings {
     pub progress: Progress,
     /// Where the functions' calls go, if they are to pass a [`gate`].
     pub gated: Option<Upstreams>,
+    /// Where vendors are.
+    pub vendors: Vec<String>,
+    /// Told of every invocation.
+    pub recorder: Recorder,
 }
 
 /// The functions of the stack; a cheap handle.
@@ -227,6 +232,13 @@ impl Lambda {
             return Err(InvokeError::Stopping);
         }
         let request_id = uuid::Uuid::new_v4().to_string();
+        let noted = self.inner.settings.recorder.invoked(&Invoked {
+            function: binary,
+            request_id: &request_id,
+            environment: &environment.id,
+            is_cold: !environment.has_run(),
+            payload: &payload,
+        });
         let ended = environment
             .run(&request_id, payload, host.function.timeout)
             .await;
@@ -254,6 +266,13 @@ impl Lambda {
                 )
             }
         };
+        let output = InvokeOutput {
+            payload,
+            function_error,
+            log_tail,
+            request_id,
+        };
+        self.inner.settings.recorder.returned(noted, &output);
         if function_error == Some(FunctionError::Unhandled) {
             environment.kill().await;
             self.inner.environments.remove(&environment);
@@ -263,12 +282,7 @@ impl Lambda {
                 .expect("no holder panics")
                 .push(environment);
         }
-        Ok(InvokeOutput {
-            payload,
-            function_error,
-            log_tail,
-            request_id,
-        })
+        Ok(output)
     }
 
     /// Invokes a function and does not wait: as many more tries as its `EventInvokeConfig` has, a

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::environment::{Ended, Environment, Log};
+use crate::console::recorder::trace_parent;
 
 /// The live processes, and what each function has logged.
 #[derive(Clone, Default)]
@@ -98,6 +99,7 @@ async fn next(State(environments): State<Environments>, Path(id): Path<String>) 
         return StatusCode::GONE.into_response();
     };
     let trace = work.request_id.replace('-', "");
+    let parent = trace_parent(&work.request_id);
     let headers = [
         ("lambda-runtime-aws-request-id", work.request_id),
         ("lambda-runtime-deadline-ms", work.deadline_ms.to_string()),
@@ -107,7 +109,11 @@ async fn next(State(environments): State<Environments>, Path(id): Path<String>) 
         ),
         (
             "lambda-runtime-trace-id",
-            format!("Root=1-{}-{};Sampled=0", &trace[..8], &trace[8..]),
+            format!(
+                "Root=1-{}-{};Parent={parent};Sampled=0",
+                &trace[..8],
+                &trace[8..]
+            ),
         ),
         ("content-type", "application/json".to_owned()),
     ];

@@ -1,0 +1,665 @@
+//! What the parts of the stack tell of what happens in them: each hook takes a lock for a moment and
+//! notes a span. Nobody waits for a recorder, and the stack is no different without one.
+//!
+//! Requests, events and messages are known by their ids. A call of AWS tells by its trace header
+//! whose invocation it is, one of a vendor by its path ([`witness`](super::witness)); an invocation
+//! tells by its payload what it follows from. Of several messages in one invocation a call belongs to
+//! those whose ids are in it, or to all where none is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::causes::{self, Cause, Told};
+use super::flows::{Flows, Kind, Outcome, Place, Span};
+use crate::aws::sqs::queue::Message;
+use crate::clock::Clock;
+use crate::lambda::gate::asked_of_aws;
+use crate::lambda::{FunctionError, InvokeOutput};
+use crate::stack::STACK_NAME;
+
+/// The recorder of a stack; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    clock: Clock,
+    state: Mutex<State>,
+    revision: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) flows: Flows,
+    /// By the trace's parent.
+    running: HashMap<String, Running>,
+}
+
+/// An invocation under way.
+#[derive(Debug)]
+struct Running {
+    environment: String,
+    parts: Vec<Part>,
+}
+
+/// What an invocation does for one request, message or event.
+#[derive(Debug)]
+struct Part {
+    place: Place,
+    message: Option<String>,
+    /// What only this part is about.
+    ids: Vec<String>,
+}
+
+tokio::task_local! {
+    /// The calls of AWS that are being served.
+    static SERVED: Vec<Place>;
+}
+
+/// What an invocation is.
+pub(crate) struct Invoked<'a> {
+    /// The function's binary.
+    pub(crate) function: &'a str,
+    /// Its id.
+    pub(crate) request_id: &'a str,
+    /// The process that runs it.
+    pub(crate) environment: &'a str,
+    /// That was started for it.
+    pub(crate) is_cold: bool,
+    /// What it is given.
+    pub(crate) payload: &'a [u8],
+}
+
+/// Something that was begun; it has failed if it is dropped before its end.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    recorder: Recorder,
+    places: Vec<Place>,
+    /// Events that are there if it ends well.
+    events: Vec<String>,
+    ended: bool,
+}
+
+impl Recorder {
+    /// One that has seen nothing.
+    pub fn new(clock: Clock) -> Self {
+        let inner = Inner {
+            clock,
+            state: Mutex::default(),
+            revision: watch::Sender::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Sees every later change.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.inner.revision.subscribe()
+    }
+
+    /// Looks into what is remembered.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Flows) -> T) -> T {
+        look(&self.lock().flows)
+    }
+
+    /// A request of the HTTP API.
+    pub(crate) fn request(&self, id: &str, method: &str, path: &str) -> Noted {
+        self.note(|state, now| {
+            let title = format!("{method} {path}");
+            let flow = state.flows.begin(id, title.clone(), now);
+            let span = Span::new(Kind::Request, title, now);
+            state.flows.add(flow, span).into_iter().collect()
+        })
+    }
+
+    /// An invocation begins.
+    pub(crate) fn invoked(&self, invoked: &Invoked<'_>) -> Noted {
+        let causes = causes::of(invoked.payload);
+        let key = trace_parent(invoked.request_id);
+        self.note(|state, now| {
+            let parts = causes.into_iter().filter_map(|cause| {
+                let (below, received, message, ids) = state.place_of(cause, invoked, now);
+                let mut span = Span::new(Kind::Function, invoked.function, now);
+                span.attempt = received;
+                span.note("request id", invoked.request_id);
+                if invoked.is_cold {
+                    span.note("start", "cold: the process was started for it");
+                }
+                let place = match below {
+                    Below::Span(place) => state.flows.add_below(place, span),
+                    Below::Flow(flow) => state.flows.add(flow, span),
+                };
+                let place = place?;
+                Some(Part {
+                    place,
+                    message,
+                    ids,
+                })
+            });
+            let parts = apart(parts.collect());
+            if parts.len() > 1 {
+                let count = parts.len().to_string();
+                for part in &parts {
+                    if let Some(span) = state.flows.span(part.place) {
+                        span.note("messages in this invocation", count.clone());
+                    }
+                }
+            }
+            let places = parts.iter().map(|it| it.place).collect();
+            let running = Running {
+                environment: invoked.environment.to_owned(),
+                parts,
+            };
+            state.running.insert(key, running);
+            places
+        })
+    }
+
+    /// An invocation is over.
+    pub(crate) fn returned(&self, mut noted: Noted, output: &InvokeOutput) {
+        let key = trace_parent(&output.request_id);
+        let answer: Answer = serde_json::from_slice(&output.payload).unwrap_or_default();
+        let log: Arc<str> = output.log_tail.as_str().into();
+        noted.ended = true;
+        self.change(|state, now| {
+            let running = state.running.remove(&key);
+            let parts = running.map(|it| it.parts).unwrap_or_default();
+            for part in parts {
+                let Some(span) = state.flows.span(part.place) else {
+                    continue;
+                };
+                let outcome = match (output.function_error, answer.status_code) {
+                    (Some(error), _) => {
+                        span.note("error", describe(error, &output.payload));
+                        Outcome::Failed
+                    }
+                    (None, Some(status)) => {
+                        span.note("status", status.to_string());
+                        of_status(status)
+                    }
+                    (None, None) if answer.has_failed(part.message.as_deref()) => {
+                        span.note("error", "reported as failed, to be tried again");
+                        Outcome::Failed
+                    }
+                    (None, None) => Outcome::Done,
+                };
+                span.end(outcome, now);
+                span.log = (!log.is_empty()).then(|| log.clone());
+            }
+        });
+    }
+
+    /// A function's call of AWS by a JSON protocol; nothing where it is nobody's.
+    pub(crate) fn call(&self, headers: &HeaderMap, target: &str, body: &[u8]) -> Option<Noted> {
+        let key = caller(headers)?;
+        let what = asked_of_aws(target, body, &format!("{STACK_NAME}-"));
+        let events = if what.starts_with("DynamoDB.TransactWriteItems") {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            causes::committed(&body)
+        } else {
+            Vec::new()
+        };
+        let kind = match events.len() {
+            0 => Kind::Call,
+            _ => Kind::Transaction,
+        };
+        let mut noted = self.called(&key, kind, &what, headers, body)?;
+        let mut lock = self.lock();
+        let now = self.inner.clock.now();
+        for told in events {
+            if let Some(id) = &told.event_id {
+                noted.events.push(id.clone());
+                lock.commits(&noted.places, &told, now);
+            }
+        }
+        Some(noted)
+    }
+
+    /// A function's call of S3.
+    pub(crate) fn call_of_s3(&self, headers: &HeaderMap, what: &str) -> Option<Noted> {
+        self.called(
+            &caller(headers)?,
+            Kind::Call,
+            what,
+            headers,
+            what.as_bytes(),
+        )
+    }
+
+    fn called(
+        &self,
+        key: &str,
+        kind: Kind,
+        what: &str,
+        headers: &HeaderMap,
+        text: &[u8],
+    ) -> Option<Noted> {
+        let (name, about) = what.split_once(' ').unwrap_or((what, ""));
+        let attempt = header(headers, "amz-sdk-request")
+            .and_then(|it| {
+                it.split(';')
+                    .find_map(|it| it.trim().strip_prefix("attempt="))
+            })
+            .and_then(|it| it.parse().ok());
+        let noted = self.note(|state, now| {
+            let Some(running) = state.running.get(key) else {
+                return Vec::new();
+            };
+            let mut span = Span::new(kind, name, now);
+            about.clone_into(&mut span.about);
+            span.attempt = attempt.unwrap_or(1);
+            let below = running.about(text);
+            let add = below
+                .into_iter()
+                .map(|place| state.flows.add_below(place, span.clone()));
+            add.flatten().collect()
+        });
+        (!noted.places.is_empty()).then_some(noted)
+    }
+
+    /// A function's call of a vendor; the function is told by the process that it runs in.
+    pub(super) fn call_of_vendor(&self, environment: &str, call: &VendorCall<'_>) -> Option<Noted> {
+        let key = call.idempotency_key.unwrap_or_default();
+        let noted = self.note(|state, now| {
+            let mut running = state.running.values();
+            let Some(running) = running.find(|it| it.environment == environment) else {
+                return Vec::new();
+            };
+            let below = running.about(&[call.body, b" ", key.as_bytes()].concat());
+            let add = below.into_iter().map(|place| {
+                let mut span = Span::new(Kind::Vendor, call.vendor, now);
+                span.about = format!("{} {}", call.method, call.path);
+                if !key.is_empty() {
+                    span.note("idempotency key", key);
+                }
+                let flow = state.flows.flow(place.flow)?;
+                let same = |it: &&Span| it.about == span.about && it.facts.starts_with(&span.facts);
+                let before = flow.spans.iter().filter(same).count();
+                if !key.is_empty() {
+                    span.attempt += u32::try_from(before).unwrap_or_default();
+                }
+                state.flows.add_below(place, span)
+            });
+            add.flatten().collect()
+        });
+        (!noted.places.is_empty()).then_some(noted)
+    }
+
+    /// The bus has an event.
+    pub(crate) fn on_bus(&self, event: &Value) {
+        let Some(event) = event.as_object() else {
+            return;
+        };
+        let told = Told::of(event);
+        let Some(id) = &told.event_id else { return };
+        self.change(|state, now| {
+            let known = state.flows.event(id);
+            let Some(place) = known.or_else(|| state.commits(&[], &told, now)) else {
+                return;
+            };
+            let Some(span) = state.flows.span(place) else {
+                return;
+            };
+            if span.outcome == Outcome::Running {
+                span.end(Outcome::Done, now);
+            } else {
+                span.attempt += 1;
+            }
+        });
+    }
+
+    /// A queue has a message.
+    pub(crate) fn sent(&self, queue: &str, message: &Message) {
+        let told = Told::of_text(&message.body);
+        let served = SERVED.try_with(Clone::clone).unwrap_or_default();
+        self.change(|state, now| {
+            let span = queue_span(queue, message, now);
+            let event = told.event_id.as_ref().and_then(|id| state.flows.event(id));
+            let place = match (event, served.first()) {
+                (Some(place), _) | (None, Some(&place)) => state.flows.add_below(place, span),
+                (None, None) => {
+                    let Some(id) = &told.correlation_id else {
+                        return;
+                    };
+                    let flow = state.flow_of(id, &told, now);
+                    state.flows.add(flow, span)
+                }
+            };
+            if let Some(place) = place {
+                state.flows.know_message(&message.message_id, place);
+            }
+        });
+    }
+
+    /// A queue gave a message up.
+    pub(crate) fn given_up(&self, to: &str, message: &Message) {
+        self.ends(&message.message_id, Outcome::Dead, |span| {
+            let receives = message.receive_count.to_string();
+            span.note("given up after receives", receives);
+            span.note("lies in", short(to));
+        });
+    }
+
+    /// A message is handled.
+    pub(crate) fn deleted(&self, message: &Message) {
+        self.ends(&message.message_id, Outcome::Done, |_| {});
+    }
+
+    /// A message was moved back, as a new one.
+    pub(crate) fn redriven(&self, from: &str, queue: &str, message: &Message) {
+        self.change(|state, now| {
+            let Some(old) = state.flows.message(from) else {
+                return;
+            };
+            if let Some(span) = state.flows.span(old) {
+                span.outcome = Outcome::Redriven;
+            }
+            let mut span = queue_span(queue, message, now);
+            "redriven".clone_into(&mut span.about);
+            if let Some(place) = state.flows.add_below(old, span) {
+                state.flows.know_message(&message.message_id, place);
+            }
+        });
+    }
+
+    fn ends(&self, message: &str, outcome: Outcome, tell: impl FnOnce(&mut Span)) {
+        self.change(|state, now| {
+            let place = state.flows.message(message);
+            if let Some(span) = place.and_then(|it| state.flows.span(it)) {
+                span.end(outcome, now);
+                tell(span);
+            }
+        });
+    }
+
+    fn note(&self, begin: impl FnOnce(&mut State, Timestamp) -> Vec<Place>) -> Noted {
+        Noted {
+            places: self.change(begin),
+            recorder: self.clone(),
+            events: Vec::new(),
+            ended: false,
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.inner.clock.now();
+        let changed = change(&mut self.lock(), now);
+        self.inner
+            .revision
+            .send_modify(|it| *it = it.wrapping_add(1));
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().expect("no holder panics")
+    }
+}
+
+impl Noted {
+    /// What is sent while this is served follows from it.
+    pub(crate) async fn serving<T>(noted: Option<&Self>, served: impl Future<Output = T>) -> T {
+        let places = noted.map(|it| it.places.clone()).unwrap_or_default();
+        SERVED.scope(places, served).await
+    }
+
+    /// A few words of what it is.
+    pub(crate) fn is_about(&self, about: &str) {
+        self.recorder.change(|state, _| {
+            for place in &self.places {
+                if let Some(span) = state.flows.span(*place) {
+                    about.clone_into(&mut span.about);
+                }
+            }
+        });
+    }
+
+    /// It was answered, with an error's code where it has one.
+    pub(crate) fn answered(mut self, status: u16, code: Option<&str>) {
+        let status_text = status.to_string();
+        let mut facts = vec![("status", status_text.as_str())];
+        facts.extend(code.map(|code| ("error", code)));
+        self.end(of_status(status), &facts);
+    }
+
+    /// It was not answered.
+    pub(crate) fn unanswered(mut self) {
+        self.end(Outcome::Failed, &[("error", "no answer")]);
+    }
+
+    fn end(&mut self, outcome: Outcome, facts: &[(&'static str, &str)]) {
+        self.ended = true;
+        let (places, events) = (&self.places, &self.events);
+        self.recorder.change(|state, now| {
+            for place in places {
+                if let Some(span) = state.flows.span(*place) {
+                    span.end(outcome, now);
+                    facts
+                        .iter()
+                        .for_each(|(name, value)| span.note(name, *value));
+                }
+            }
+            let came_to_pass = outcome == Outcome::Done;
+            for event in events.iter().filter(|_| !came_to_pass) {
+                let place = state.flows.event(event);
+                if let Some(span) = place.and_then(|it| state.flows.span(it)) {
+                    span.void = true;
+                }
+                state.flows.forget_event(event);
+            }
+        });
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Outcome::Failed, &[("error", "broken off")]);
+        }
+    }
+}
+
+/// A request to a vendor.
+pub(super) struct VendorCall<'a> {
+    pub(super) vendor: &'static str,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) idempotency_key: Option<&'a str>,
+    pub(super) body: &'a [u8],
+}
+
+/// Where a span goes.
+enum Below {
+    Span(Place),
+    Flow(u64),
+}
+
+type Found = (Below, u32, Option<String>, Vec<String>);
+
+impl State {
+    /// Where an invocation belongs that was made for this, how often it was, and what is known of it.
+    fn place_of(&mut self, cause: Cause, invoked: &Invoked<'_>, now: Timestamp) -> Found {
+        match cause {
+            Cause::Request(id) => {
+                let below = match self.flows.of(&id) {
+                    Some(flow) => Below::Span(Place { flow, span: 0 }),
+                    None => Below::Flow(self.by_hand(invoked, Some(&id), now)),
+                };
+                (below, 1, None, Vec::new())
+            }
+            Cause::Message { id, received, told } => {
+                let below = match self.flows.message(&id) {
+                    Some(place) => Below::Span(place),
+                    None => Below::Flow(self.by_hand(invoked, told.correlation_id.as_deref(), now)),
+                };
+                let ids = told.ids.into_iter().chain([id.clone()]).collect();
+                (below, received, Some(id), ids)
+            }
+            Cause::Row(told) => {
+                let id = told.event_id.clone().unwrap_or_default();
+                let place = self
+                    .flows
+                    .event(&id)
+                    .or_else(|| self.commits(&[], &told, now));
+                let below = match place {
+                    Some(place) => Below::Span(place),
+                    None => Below::Flow(self.by_hand(invoked, None, now)),
+                };
+                (below, 1, None, told.ids)
+            }
+            Cause::Run(at) => {
+                let title = match at {
+                    Some(at) => format!("{} for {at}", invoked.function),
+                    None => format!("Invoke {}", invoked.function),
+                };
+                let flow = self.flows.begin(invoked.request_id, title, now);
+                (Below::Flow(flow), 1, None, Vec::new())
+            }
+        }
+    }
+
+    /// A flow of an invocation that nothing in the stack asked for.
+    fn by_hand(&mut self, invoked: &Invoked<'_>, carries: Option<&str>, now: Timestamp) -> u64 {
+        if let Some(flow) = self.flows.of(invoked.request_id) {
+            return flow;
+        }
+        let title = format!("Invoke {}", invoked.function);
+        let flow = self.flows.begin(invoked.request_id, title, now);
+        if let Some(id) = carries {
+            self.flows.lead(id, flow);
+        }
+        flow
+    }
+
+    /// The flow of a correlation id, begun where there is none.
+    fn flow_of(&mut self, id: &str, told: &Told, now: Timestamp) -> u64 {
+        let title = || told.kind.clone().unwrap_or_else(|| "Message".to_owned());
+        let known = self.flows.of(id);
+        known.unwrap_or_else(|| self.flows.begin(id, title(), now))
+    }
+
+    /// Notes an event that one of these calls commits, or that is only now heard of.
+    fn commits(&mut self, calls: &[Place], told: &Told, now: Timestamp) -> Option<Place> {
+        let id = told.event_id.as_deref()?;
+        let carried = told.correlation_id.as_deref().unwrap_or(id);
+        if let Some(call) = calls.first() {
+            self.flows.also(carried, call.flow);
+        }
+        let flow = self.flow_of(carried, told, now);
+        let mut span = Span::new(Kind::Event, told.kind.clone().unwrap_or_default(), now);
+        span.note("event id", id);
+        let call = calls.iter().find(|it| it.flow == flow);
+        let place = match call {
+            Some(call) => self.flows.add_below(*call, span),
+            None => self.flows.add(flow, span),
+        }?;
+        self.flows.know_event(id, place);
+        Some(place)
+    }
+}
+
+impl Running {
+    /// The parts that a text is about.
+    fn about(&self, text: &[u8]) -> Vec<Place> {
+        let all = || self.parts.iter().map(|it| it.place).collect();
+        if self.parts.len() < 2 {
+            return all();
+        }
+        let text = String::from_utf8_lossy(text);
+        let named = |part: &&Part| part.ids.iter().any(|id| text.contains(id.as_str()));
+        let named: Vec<_> = self.parts.iter().filter(named).map(|it| it.place).collect();
+        if named.is_empty() { all() } else { named }
+    }
+}
+
+/// Leaves each part the ids that no other has.
+fn apart(mut parts: Vec<Part>) -> Vec<Part> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for id in parts.iter().flat_map(|it| &it.ids) {
+        *counts.entry(id.clone()).or_default() += 1;
+    }
+    for part in &mut parts {
+        part.ids.retain(|id| counts.get(id) == Some(&1));
+    }
+    parts
+}
+
+/// What of a function's answer tells how it went.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    status_code: Option<u16>,
+    batch_item_failures: Option<Vec<ItemFailure>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemFailure {
+    item_identifier: String,
+}
+
+impl Answer {
+    /// Whether a message failed; of a stream's rows, whether any did.
+    fn has_failed(&self, message: Option<&str>) -> bool {
+        let mut failed = self.batch_item_failures.iter().flatten();
+        failed.any(|it| message.is_none_or(|id| it.item_identifier == id))
+    }
+}
+
+/// The `Parent` of the trace header that an invocation is given, by its id.
+pub(crate) fn trace_parent(request_id: &str) -> String {
+    let digits = request_id.chars().filter(|it| *it != '-');
+    digits.take(16).collect()
+}
+
+/// The invocation that a call of AWS comes from.
+fn caller(headers: &HeaderMap) -> Option<String> {
+    let mut parts = header(headers, "x-amzn-trace-id")?.split(';');
+    parts.find_map(|it| it.strip_prefix("Parent=").map(str::to_owned))
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn of_status(status: u16) -> Outcome {
+    match status {
+        0..400 => Outcome::Done,
+        400..500 => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
+}
+
+fn describe(error: FunctionError, payload: &[u8]) -> String {
+    let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
+    match error {
+        // What a handler says of itself may quote what it was given.
+        FunctionError::Handled => "the handler returned an error".to_owned(),
+        FunctionError::Unhandled => payload["errorMessage"]
+            .as_str()
+            .and_then(|it| it.split_once("Error: "))
+            .map_or("it ended", |(_, what)| what)
+            .to_owned(),
+    }
+}
+
+fn queue_span(queue: &str, message: &Message, now: Timestamp) -> Span {
+    let mut span = Span::new(Kind::Queue, short(queue), now);
+    span.note("message id", &*message.message_id);
+    span
+}
+
+/// A queue's name without the stack's.
+fn short(name: &str) -> &str {
+    let rest = name.strip_prefix(STACK_NAME);
+    rest.map_or(name, |rest| rest.trim_start_matches('-'))
+}
