@@ -4,7 +4,6 @@
 //! correlation id, and what was done on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -68,8 +67,6 @@ pub(super) struct Span {
     /// From 1.
     pub(super) attempt: u32,
     pub(super) facts: Vec<(&'static str, String)>,
-    /// What a function logged.
-    pub(super) log: Option<Arc<str>>,
     /// It was to be, and did not come to pass: an event of a transaction that was refused.
     pub(super) void: bool,
 }
@@ -86,7 +83,6 @@ impl Span {
             outcome: Outcome::Running,
             attempt: 1,
             facts: Vec::new(),
-            log: None,
             void: false,
         }
     }

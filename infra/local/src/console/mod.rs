@@ -70,6 +70,7 @@ impl Console {
             .route("/_console/api/live", get(pages::live))
             .route("/_console/api/flows", get(pages::flows))
             .route("/_console/api/flows/{id}", get(pages::flow))
+            .route("/_console/api/flows/{id}/log/{function}", get(pages::log))
             .route("/_console/api/queues", get(acts::queues))
             .route("/_console/api/mails", get(acts::mails))
             .route("/_console/api/mails/{id}", get(acts::mail))

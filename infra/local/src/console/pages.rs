@@ -71,13 +71,29 @@ pub(super) async fn flow(State(console): State<Arc<Console>>, Path(id): Path<Str
         let flow = flows.flow(flows.of(&id)?)?;
         Some(view::whole(flow, now))
     });
-    match found {
-        Some(flow) => Json(flow).into_response(),
-        None => refusal(
-            StatusCode::NOT_FOUND,
-            &format!("Nothing with the correlation id {id} is remembered."),
-        ),
-    }
+    found.map_or_else(|| forgotten(&id), |flow| Json(flow).into_response())
+}
+
+/// What a function logged under a flow's correlation ids.
+pub(super) async fn log(
+    State(console): State<Arc<Console>>,
+    Path((id, function)): Path<(String, String)>,
+) -> Response {
+    let ids = console.recorder.look(|flows| {
+        let flow = flows.flow(flows.of(&id)?)?;
+        Some([&[flow.id.clone()], &*flow.also].concat())
+    });
+    let Some(ids) = ids else {
+        return forgotten(&id);
+    };
+    let mut lines = console.lambda.logs(&function);
+    lines.retain(|line| ids.iter().any(|id| line.contains(id.as_str())));
+    Json(json!({ "lines": lines })).into_response()
+}
+
+fn forgotten(id: &str) -> Response {
+    let why = format!("Nothing with the correlation id {id} is remembered.");
+    refusal(StatusCode::NOT_FOUND, &why)
 }
 
 /// A line whenever something changed; what, the page asks.

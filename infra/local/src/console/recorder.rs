@@ -169,7 +169,6 @@ impl Recorder {
     pub(crate) fn returned(&self, mut noted: Noted, output: &InvokeOutput) {
         let key = trace_parent(&output.request_id);
         let answer: Answer = serde_json::from_slice(&output.payload).unwrap_or_default();
-        let log: Arc<str> = output.log_tail.as_str().into();
         noted.ended = true;
         self.change(|state, now| {
             let running = state.running.remove(&key);
@@ -194,7 +193,6 @@ impl Recorder {
                     (None, None) => Outcome::Done,
                 };
                 span.end(outcome, now);
-                span.log = (!log.is_empty()).then(|| log.clone());
             }
         });
     }

@@ -50,7 +50,6 @@ pub(super) fn whole(flow: &Flow, now: Timestamp) -> Value {
             "at_ms": milliseconds(flow.begun_at, span.begun_at),
             "took_ms": span.ended_at.map(|it| milliseconds(span.begun_at, it)),
             "facts": facts.collect::<Vec<_>>(),
-            "log": span.log,
         })
     });
     let spans: Vec<Value> = spans.collect();

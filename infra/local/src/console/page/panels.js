@@ -67,7 +67,7 @@ export function mails() {
   const list = h('ol', { class: 'flows', 'aria-label': 'Mails, newest first' });
   const view = h('section', { class: 'mail', 'aria-label': 'The mail' });
   const box = h('a', { target: '_blank', rel: 'noreferrer' }, 'Open the mailbox ↗');
-  const node = h('div', { class: 'timeline mails' }, h('aside', {}, h('div', { class: 'find row' }, h('h2', {}, 'Mails'), box), list), view);
+  const node = h('div', { class: 'timeline mails' }, h('aside', {}, h('div', { class: 'find top' }, h('h2', {}, 'Mails'), box), list), view);
   walk(list, 'a');
 
   function show() {
@@ -114,7 +114,7 @@ export function stripe() {
     return h('li', {},
       h('b', {}, named), h('span', { class: `pill ${invoice.status}` }, invoice.status ?? 'draft'),
       h('span', { class: 'amount' }, money(invoice.total, invoice.currency)),
-      h('span', { class: 'due' }, invoice.due_date ? `due ${date(invoice.due_date)}` : 'charged'),
+      h('span', { class: 'due' }, invoice.due_date ? `due ${date(invoice.due_date)}` : 'charged automatically'),
       h('span', { class: 'buttons' }, button('Pay', 'pay'), button('Decline', 'decline')));
   }
 

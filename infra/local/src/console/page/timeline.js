@@ -7,7 +7,7 @@ const OUTCOMES = {
   refused: 'Refused', failed: 'Failed', dead: 'Dead letter',
 };
 const FILTERS = {
-  changes: ['Changes', (flow) => !flow.only_reads],
+  changes: ['Changes', (flow) => hasEffect(flow)],
   trouble: ['Trouble', (flow) => !['done', 'running'].includes(flow.outcome) || flow.retries > 0],
   all: ['All', () => true],
 };
@@ -55,11 +55,12 @@ export function timeline() {
       flow.vendor_calls > 0 && count(flow.vendor_calls, 'vendor call'),
       flow.retries > 0 && h('em', {}, count(flow.retries, 'retry', 'retries')),
     ].filter(Boolean);
+    if (facts.length === 0) facts.push(flow.status ? `answered ${flow.status}` : count(flow.functions, 'function'));
     return h('li', {}, h('a', {
       href: flowLink(flow.id), class: 'item', 'aria-current': flow.on && 'true', 'data-focus': `flow ${flow.id}`,
     },
     h('span', { class: `dot ${flow.outcome}`, title: OUTCOMES[flow.outcome] }),
-    h('b', {}, ...titled(flow)),
+    h('b', {}, ...titled(flow, false)),
     ago(flow.begun_at),
     h('span', { class: 'facts' }, ...between(facts)),
     h('span', { class: 'took' }, flow.outcome === 'running' ? '…' : duration(flow.took_ms))));
@@ -93,7 +94,7 @@ export function timeline() {
       open.clear();
       folded = true;
       detail.dataset.id = flow.id;
-      detail.replaceChildren(h('div', { class: 'head' }), h('ol', { class: 'axis', 'aria-hidden': 'true' }), h('ol', { class: 'spans', 'aria-label': 'What followed' }), h('p', { class: 'foot' }));
+      detail.replaceChildren(h('div', { class: 'head' }), h('div', { class: 'axis', 'aria-hidden': 'true' }, h('ol')), h('ol', { class: 'spans', 'aria-label': 'What followed' }), h('p', { class: 'foot' }));
     }
     const [head, axis, spans, foot] = detail.children;
     const print = JSON.stringify([flow.outcome, flow.status, flow.took_ms, flow.spans.length, calls, folded]);
@@ -104,7 +105,7 @@ export function timeline() {
       if (focused) head.querySelector(`[data-focus="${focused}"]`)?.focus();
     }
     const scale = scaleOf(flow, folded);
-    axis.replaceChildren(...scale.ticks.map(([at, text, cut]) => h('li', { class: cut && 'cut', style: { '--at': `${at}%` } }, text)));
+    axis.firstElementChild.replaceChildren(...scale.ticks.map(([at, text, cut]) => h('li', { class: cut && 'cut', style: { '--at': `${at}%` } }, text)));
     detail.style.setProperty('--cuts', scale.cuts || 'none');
     const rows = tree(flow.spans).filter(({ span }) => calls || !isQuiet(span));
     fill(spans, rows.map((row) => ({ ...row, bar: scale.bar(row.span), open: open.has(row.span.id) })), (row) => row.span.id, rowOf);
@@ -142,7 +143,8 @@ export function timeline() {
   }
 
   function rowOf({ span, depth, quiet, bar, open: isOpen }) {
-    const state = span.outcome === 'running' ? 'running' : duration(span.took_ms);
+    const running = span.kind === 'queue' ? 'in the queue' : 'running';
+    const state = span.outcome === 'running' ? running : duration(span.took_ms);
     const says = [KINDS[span.kind], span.name, span.about, span.attempt > 1 && `try ${span.attempt}`, span.outcome, state].filter(Boolean).join(', ');
     const button = h('button', {
       class: 'row', 'aria-expanded': String(isOpen), 'aria-label': says, 'data-focus': `span ${span.id}`,
@@ -154,12 +156,12 @@ export function timeline() {
     },
     h('span', { class: 'label', style: { '--depth': Math.min(depth, 9) } },
       icon(span.kind),
-      h('b', {}, span.kind === 'vendor' ? `${span.name} ` : span.name),
+      h('b', {}, named(span)),
       span.attempt > 1 && h('em', { class: 'try' }, span.kind === 'event' ? `put ${span.attempt}×` : `try ${span.attempt}`),
-      h('span', { class: 'about' }, span.about || (quiet ? count(quiet, 'AWS call') : ''))),
+      h('span', { class: 'about' }, span.about || (quiet ? count(quiet, 'AWS call') : span.kind === 'queue' ? 'queue' : ''))),
     h('span', { class: 'track' }, ...bar.map(([left, width, kind]) => h('i', { class: kind, style: { left: `${left}%`, width: `${width}%` } }))),
     h('span', { class: 'took' }, mark(span), state));
-    return h('li', { class: `span ${span.kind} ${span.outcome}` }, button, isOpen && more(span));
+    return h('li', { class: `span is-${span.kind} ${span.outcome}` }, button, isOpen && more(detail.dataset.id, span));
   }
 
   function mark(span) {
@@ -172,34 +174,58 @@ export function timeline() {
   return { node, load, route: (id) => { picked = id || null; node.classList.toggle('picked', Boolean(picked)); showList(); } };
 }
 
+/** As it is called in a row. */
+function named(span) {
+  return span.kind === 'transaction' ? 'Transaction' : span.name.replace('DynamoDB.', '');
+}
+
 /** A call that went well and committed no event. */
 function isQuiet(span) {
   return span.kind === 'call' && span.outcome !== 'failed';
 }
 
-function titled(flow) {
-  const [first, ...rest] = flow.title.split(' ');
-  const verb = /^[A-Z]+$/.test(first) && rest.length > 0;
-  const path = verb ? rest.join(' ') : flow.title;
-  // Where a long path may break.
-  const parts = path.split('/').flatMap((part, at) => (at === 0 ? [part] : [h('wbr'), `/${short(part)}`]));
-  return [verb && h('span', { class: `verb ${first}` }, first), ' ', ...parts, flow.about && h('span', { class: 'kind' }, flow.about)].filter(Boolean);
+/** Something came of it, or went wrong with it. */
+function hasEffect(flow) {
+  const isCall = /^(POST|PUT|PATCH|DELETE) /.test(flow.title) && !flow.title.includes('/webhooks/');
+  return flow.events.length > 0 || flow.vendor_calls > 0 || flow.outcome !== 'done' || isCall || flow.title.startsWith('Invoke ');
 }
 
+/** Its title; a long path may break where it is whole, and is shortened in a list. */
+function titled(flow, whole = true) {
+  const [first, ...rest] = flow.title.split(' ');
+  const isCall = /^[A-Z]+$/.test(first) && rest.length > 0;
+  const path = isCall ? rest.join(' ') : flow.title;
+  const verb = (text) => h('span', { class: `verb ${first}` }, text);
+  const webhook = /^\/api\/webhooks\/([a-z-]+)$/.exec(path);
+  if (!whole && webhook && flow.about) return [verb(webhook[1].replace('university-sync', 'portal')), ' ', h('span', { class: 'kind' }, flow.about)];
+  if (!whole) return [isCall && verb(first), ' ', path.replace(/^\/api(\/admin)?/, '').replace(IDS, '…')].filter(Boolean);
+  const parts = path.split('/').flatMap((part, at) => (at === 0 ? [part] : [h('wbr'), `/${short(part)}`]));
+  return [isCall && verb(first), ' ', ...parts, flow.about && h('span', { class: 'kind' }, flow.about)].filter(Boolean);
+}
+
+const IDS = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
 function short(part) {
-  return /^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(part) ? `${part.slice(0, 8)}…` : part;
+  return part.replace(IDS, (id) => `${id.slice(0, 8)}…`);
 }
 
 function between(parts) {
   return parts.flatMap((part, at) => (at === 0 ? [part] : [' · ', part]));
 }
 
-/** Everything said of a span. */
-function more(span) {
+/** Everything said of a span; of a function also what it logged. */
+function more(flow, span) {
   const facts = [['begun', `after ${duration(span.at_ms)}`], ...span.facts];
   return h('div', { class: 'more' },
     h('dl', {}, ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, h('code', {}, value))])),
-    span.log && h('div', { class: 'log', tabindex: '0', role: 'region', 'aria-label': 'What it logged' }, ...span.log.trim().split('\n').map(logged)));
+    span.kind === 'function' && logOf(flow, span.name));
+}
+
+function logOf(flow, name) {
+  const box = h('div', { class: 'log', tabindex: '0', role: 'region', 'aria-label': `What ${name} logged` });
+  const fill = (lines) => box.replaceChildren(...(lines.length ? lines.map(logged) : [h('small', {}, `${name} logged nothing under this correlation id.`)]));
+  ask(`flows/${encodeURIComponent(flow)}/log/${name}`).then(({ lines }) => fill(lines), (error) => box.replaceChildren(error.message));
+  return box;
 }
 
 /** A line of a function's log: its level, its message, and the rest. */
@@ -253,6 +279,8 @@ function scaleOf(flow, cut) {
     const [from, to] = [busy[at][1], busy[at + 1][0]];
     if (to - from > Math.max(worked * LONG_PAUSE, 250)) pauses.push([from, to]);
   }
+  const idle = busy.length > 0 ? end - busy.at(-1)[1] : 0;
+  if (idle > Math.max(worked * LONG_PAUSE, 250)) pauses.push([busy.at(-1)[1], end]);
   const cuts = cut ? pauses : [];
   const GAP = 5;
   const shown = end - cuts.reduce((sum, [from, to]) => sum + to - from, 0);
@@ -274,7 +302,10 @@ function scaleOf(flow, cut) {
     const step = niceStep(end / 5);
     for (let at = 0; at <= end * 0.94; at += step) ticks.push([place(at), at === 0 ? '0' : duration(at)]);
   } else {
-    ticks.push([0, '0']);
+    const first = cuts[0][0];
+    const step = niceStep(shown / 4);
+    for (let at = 0; place(at) <= place(first) - 8; at += step) ticks.push([place(at), at === 0 ? '0' : duration(at)]);
+    if (ticks.length === 0) ticks.push([0, '0']);
     for (const [from, to] of cuts) ticks.push([place(from) + GAP / 2, duration(to - from), true]);
   }
   const stripes = cuts.map(([from, to]) => {
