@@ -38,7 +38,8 @@ function route() {
       const on = tab.id === `tab-${section}`;
       tab.setAttribute('aria-selected', on);
       tab.tabIndex = on ? 0 : -1;
-      if (on) tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      // Not by scrollIntoView: the first Tab would then go on from there.
+      if (on) bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
     }
     document.title = `${NAMES[section]} · Bitflow local console`;
     shown = SECTIONS[section]();
