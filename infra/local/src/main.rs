@@ -348,6 +348,7 @@ fn greeting(info: &Info) -> String {
         "\
 The stack is up. Ctrl-C stops it.
 
+  Console           {}/_console
   HTTP API          {}
   AWS endpoint      {}
   Lambda invoke     {}
@@ -360,6 +361,7 @@ An admin token, good for a day:
 
   {}
 ",
+        info.api_url,
         info.api_url,
         info.aws_url,
         info.lambda_url,

@@ -18,7 +18,8 @@ use super::iam::needs::{self, Need};
 use super::iam::{self, Denied, Iam};
 use super::s3::S3;
 use super::sqs::{self, Sqs};
-use crate::console::recorder::{Noted, Recorder};
+use crate::console::noted::Noted;
+use crate::console::recorder::Recorder;
 use crate::lambda::gate::asked_of_s3;
 
 /// The services behind the endpoint.

@@ -141,7 +141,7 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     last: u64,
-    flows: BTreeMap<u64, Flow>,
+    kept: BTreeMap<u64, Flow>,
     by_id: HashMap<String, u64>,
     messages: HashMap<String, Place>,
     events: HashMap<String, Place>,
@@ -150,7 +150,7 @@ pub(super) struct Flows {
 impl Flows {
     /// Begins a flow, and forgets another where there are too many.
     pub(super) fn begin(&mut self, id: &str, title: String, at: Timestamp) -> u64 {
-        if self.flows.len() >= MOST_FLOWS {
+        if self.kept.len() >= MOST_FLOWS {
             self.forget_one();
         }
         self.last += 1;
@@ -163,14 +163,14 @@ impl Flows {
             left_out: 0,
             keys: Vec::new(),
         };
-        self.flows.insert(self.last, flow);
+        self.kept.insert(self.last, flow);
         self.by_id.insert(id.to_owned(), self.last);
         self.last
     }
 
     /// Adds a span; none where the flow is full or forgotten.
     pub(super) fn add(&mut self, flow: u64, span: Span) -> Option<Place> {
-        let found = self.flows.get_mut(&flow)?;
+        let found = self.kept.get_mut(&flow)?;
         if found.spans.len() == MOST_SPANS {
             found.left_out += 1;
             return None;
@@ -190,16 +190,16 @@ impl Flows {
     }
 
     pub(super) fn span(&mut self, place: Place) -> Option<&mut Span> {
-        self.flows.get_mut(&place.flow)?.spans.get_mut(place.span)
+        self.kept.get_mut(&place.flow)?.spans.get_mut(place.span)
     }
 
     /// Newest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.values().rev()
+        self.kept.values().rev()
     }
 
     pub(super) fn flow(&self, number: u64) -> Option<&Flow> {
-        self.flows.get(&number)
+        self.kept.get(&number)
     }
 
     /// The flow with this correlation id.
@@ -210,7 +210,8 @@ impl Flows {
     /// What carries this correlation id belongs to a flow, too, unless it leads somewhere already.
     pub(super) fn also(&mut self, id: &str, flow: u64) {
         if !self.by_id.contains_key(id)
-            && let Some(found) = self.flows.get_mut(&flow)
+            && let Some(found) = self.kept.get_mut(&flow)
+            && found.also.len() < MOST_SPANS
         {
             found.also.push(id.to_owned());
             self.by_id.insert(id.to_owned(), flow);
@@ -246,7 +247,7 @@ impl Flows {
     }
 
     fn know(&mut self, key: Key, place: Place) {
-        if let Some(flow) = self.flows.get_mut(&place.flow) {
+        if let Some(flow) = self.kept.get_mut(&place.flow) {
             flow.keys.push(key);
         }
     }
@@ -254,13 +255,13 @@ impl Flows {
     /// Forgets the oldest flow that is over, of those that only read if there is one.
     fn forget_one(&mut self) {
         let oldest = |fits: &dyn Fn(&Flow) -> bool| {
-            let mut flows = self.flows.iter();
+            let mut flows = self.kept.iter();
             flows.find(|(_, flow)| fits(flow)).map(|(id, _)| *id)
         };
         let gone = oldest(&|flow| flow.only_reads() && !flow.is_running())
             .or_else(|| oldest(&|flow| !flow.is_running()))
             .or_else(|| oldest(&|_| true));
-        let Some((number, flow)) = gone.and_then(|it| self.flows.remove_entry(&it)) else {
+        let Some((number, flow)) = gone.and_then(|it| self.kept.remove_entry(&it)) else {
             return;
         };
         for key in flow.keys {
@@ -311,7 +312,7 @@ mod tests {
         assert_eq!(flows.of("also first"), Some(first));
         done(&mut flows, "and one", "POST /a");
         assert_eq!(flows.of("also first"), None);
-        assert_eq!(flows.flows.len(), MOST_FLOWS);
+        assert_eq!(flows.kept.len(), MOST_FLOWS);
         let kept = [&flows.messages, &flows.events].map(HashMap::len);
         assert_eq!(kept, [MOST_FLOWS, MOST_FLOWS]);
         assert_eq!(flows.by_id.len(), MOST_FLOWS);

@@ -2,17 +2,21 @@
 //! buttons a developer wants beside it. A page at `/_console`, on the port of the HTTP API; it is the
 //! local stack's, not the product's.
 //!
-//! [`recorder`] is told by small hooks in the parts of the stack what happens, and keeps the last of
-//! it in memory, in [`flows`]; [`causes`] reads what an invocation or a message follows from, and
-//! [`witness`] sees what vendors are asked. [`pages`] serves the page and what it shows, [`acts`] what
-//! its buttons do, and [`guard`] lets nobody in but the page and this machine's own tools.
+//! [`recorder`] is told by small hooks in the parts of the stack what happens, each of which is
+//! [`noted`], and keeps the last of it in memory, in [`flows`]. [`running`] knows what is under way,
+//! [`causes`] reads what an invocation or a message follows from, [`answer`] how an invocation went, and
+//! [`witness`] sees what vendors are asked. [`pages`] serves the page and what it shows ([`view`]),
+//! [`acts`] what its buttons do, and [`guard`] lets nobody in but the page and this machine's own tools.
 
 mod acts;
+mod answer;
 mod causes;
 mod flows;
 mod guard;
+pub(crate) mod noted;
 mod pages;
 pub mod recorder;
+mod running;
 mod view;
 pub mod witness;
 

@@ -81,7 +81,7 @@ pub(super) async fn log(
 ) -> Response {
     let ids = console.recorder.look(|flows| {
         let flow = flows.flow(flows.of(&id)?)?;
-        Some([&[flow.id.clone()], &*flow.also].concat())
+        Some([std::slice::from_ref(&flow.id), &flow.also].concat())
     });
     let Some(ids) = ids else {
         return forgotten(&id);

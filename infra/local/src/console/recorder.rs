@@ -6,22 +6,22 @@
 //! tells by its payload what it follows from. Of several messages in one invocation a call belongs to
 //! those whose ids are in it, or to all where none is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::http::HeaderMap;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::causes::{self, Cause, Told};
+use super::answer::{Answer, describe};
+use super::causes::{self, Told};
 use super::flows::{Flows, Kind, Outcome, Place, Span};
+use super::noted::{Noted, of_status};
+use super::running::{Below, Part, Running, State, apart};
 use crate::aws::sqs::queue::Message;
 use crate::clock::Clock;
+use crate::lambda::InvokeOutput;
 use crate::lambda::gate::asked_of_aws;
-use crate::lambda::{FunctionError, InvokeOutput};
 use crate::stack::STACK_NAME;
 
 /// The recorder of a stack; a cheap handle.
@@ -37,34 +37,6 @@ struct Inner {
     revision: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) flows: Flows,
-    /// By the trace's parent.
-    running: HashMap<String, Running>,
-}
-
-/// An invocation under way.
-#[derive(Debug)]
-struct Running {
-    environment: String,
-    parts: Vec<Part>,
-}
-
-/// What an invocation does for one request, message or event.
-#[derive(Debug)]
-struct Part {
-    place: Place,
-    message: Option<String>,
-    /// What only this part is about.
-    ids: Vec<String>,
-}
-
-tokio::task_local! {
-    /// The calls of AWS that are being served.
-    static SERVED: Vec<Place>;
-}
-
 /// What an invocation is.
 pub(crate) struct Invoked<'a> {
     /// The function's binary.
@@ -77,16 +49,6 @@ pub(crate) struct Invoked<'a> {
     pub(crate) is_cold: bool,
     /// What it is given.
     pub(crate) payload: &'a [u8],
-}
-
-/// Something that was begun; it has failed if it is dropped before its end.
-#[derive(Debug)]
-pub(crate) struct Noted {
-    recorder: Recorder,
-    places: Vec<Place>,
-    /// Events that are there if it ends well.
-    events: Vec<String>,
-    ended: bool,
 }
 
 impl Recorder {
@@ -319,7 +281,7 @@ impl Recorder {
     /// A queue has a message.
     pub(crate) fn sent(&self, queue: &str, message: &Message) {
         let told = Told::of_text(&message.body);
-        let served = SERVED.try_with(Clone::clone).unwrap_or_default();
+        let served = Noted::served();
         self.change(|state, now| {
             let span = queue_span(queue, message, now);
             let event = told.event_id.as_ref().and_then(|id| state.flows.event(id));
@@ -389,7 +351,7 @@ impl Recorder {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
         let now = self.inner.clock.now();
         let changed = change(&mut self.lock(), now);
         self.inner
@@ -403,69 +365,6 @@ impl Recorder {
     }
 }
 
-impl Noted {
-    /// What is sent while this is served follows from it.
-    pub(crate) async fn serving<T>(noted: Option<&Self>, served: impl Future<Output = T>) -> T {
-        let places = noted.map(|it| it.places.clone()).unwrap_or_default();
-        SERVED.scope(places, served).await
-    }
-
-    /// A few words of what it is.
-    pub(crate) fn is_about(&self, about: &str) {
-        self.recorder.change(|state, _| {
-            for place in &self.places {
-                if let Some(span) = state.flows.span(*place) {
-                    about.clone_into(&mut span.about);
-                }
-            }
-        });
-    }
-
-    /// It was answered, with an error's code where it has one.
-    pub(crate) fn answered(mut self, status: u16, code: Option<&str>) {
-        let status_text = status.to_string();
-        let mut facts = vec![("status", status_text.as_str())];
-        facts.extend(code.map(|code| ("error", code)));
-        self.end(of_status(status), &facts);
-    }
-
-    /// It was not answered.
-    pub(crate) fn unanswered(mut self) {
-        self.end(Outcome::Failed, &[("error", "no answer")]);
-    }
-
-    fn end(&mut self, outcome: Outcome, facts: &[(&'static str, &str)]) {
-        self.ended = true;
-        let (places, events) = (&self.places, &self.events);
-        self.recorder.change(|state, now| {
-            for place in places {
-                if let Some(span) = state.flows.span(*place) {
-                    span.end(outcome, now);
-                    facts
-                        .iter()
-                        .for_each(|(name, value)| span.note(name, *value));
-                }
-            }
-            let came_to_pass = outcome == Outcome::Done;
-            for event in events.iter().filter(|_| !came_to_pass) {
-                let place = state.flows.event(event);
-                if let Some(span) = place.and_then(|it| state.flows.span(it)) {
-                    span.void = true;
-                }
-                state.flows.forget_event(event);
-            }
-        });
-    }
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end(Outcome::Failed, &[("error", "broken off")]);
-        }
-    }
-}
-
 /// A request to a vendor.
 pub(super) struct VendorCall<'a> {
     pub(super) vendor: &'static str,
@@ -473,144 +372,6 @@ pub(super) struct VendorCall<'a> {
     pub(super) path: &'a str,
     pub(super) idempotency_key: Option<&'a str>,
     pub(super) body: &'a [u8],
-}
-
-/// Where a span goes.
-enum Below {
-    Span(Place),
-    Flow(u64),
-}
-
-type Found = (Below, u32, Option<String>, Vec<String>);
-
-impl State {
-    /// Where an invocation belongs that was made for this, how often it was, and what is known of it.
-    fn place_of(&mut self, cause: Cause, invoked: &Invoked<'_>, now: Timestamp) -> Found {
-        match cause {
-            Cause::Request(id) => {
-                let below = match self.flows.of(&id) {
-                    Some(flow) => Below::Span(Place { flow, span: 0 }),
-                    None => Below::Flow(self.by_hand(invoked, Some(&id), now)),
-                };
-                (below, 1, None, Vec::new())
-            }
-            Cause::Message { id, received, told } => {
-                let below = match self.flows.message(&id) {
-                    Some(place) => Below::Span(place),
-                    None => Below::Flow(self.by_hand(invoked, told.correlation_id.as_deref(), now)),
-                };
-                let ids = told.ids.into_iter().chain([id.clone()]).collect();
-                (below, received, Some(id), ids)
-            }
-            Cause::Row(told) => {
-                let id = told.event_id.clone().unwrap_or_default();
-                let place = self
-                    .flows
-                    .event(&id)
-                    .or_else(|| self.commits(&[], &told, now));
-                let below = match place {
-                    Some(place) => Below::Span(place),
-                    None => Below::Flow(self.by_hand(invoked, None, now)),
-                };
-                (below, 1, None, told.ids)
-            }
-            Cause::Run(at) => {
-                let title = match at {
-                    Some(at) => format!("{} for {at}", invoked.function),
-                    None => format!("Invoke {}", invoked.function),
-                };
-                let flow = self.flows.begin(invoked.request_id, title, now);
-                (Below::Flow(flow), 1, None, Vec::new())
-            }
-        }
-    }
-
-    /// A flow of an invocation that nothing in the stack asked for.
-    fn by_hand(&mut self, invoked: &Invoked<'_>, carries: Option<&str>, now: Timestamp) -> u64 {
-        if let Some(flow) = self.flows.of(invoked.request_id) {
-            return flow;
-        }
-        let title = format!("Invoke {}", invoked.function);
-        let flow = self.flows.begin(invoked.request_id, title, now);
-        if let Some(id) = carries {
-            self.flows.lead(id, flow);
-        }
-        flow
-    }
-
-    /// The flow of a correlation id, begun where there is none.
-    fn flow_of(&mut self, id: &str, told: &Told, now: Timestamp) -> u64 {
-        let title = || told.kind.clone().unwrap_or_else(|| "Message".to_owned());
-        let known = self.flows.of(id);
-        known.unwrap_or_else(|| self.flows.begin(id, title(), now))
-    }
-
-    /// Notes an event that one of these calls commits, or that is only now heard of.
-    fn commits(&mut self, calls: &[Place], told: &Told, now: Timestamp) -> Option<Place> {
-        let id = told.event_id.as_deref()?;
-        let carried = told.correlation_id.as_deref().unwrap_or(id);
-        if let Some(call) = calls.first() {
-            self.flows.also(carried, call.flow);
-        }
-        let flow = self.flow_of(carried, told, now);
-        let mut span = Span::new(Kind::Event, told.kind.clone().unwrap_or_default(), now);
-        span.note("event id", id);
-        let call = calls.iter().find(|it| it.flow == flow);
-        let place = match call {
-            Some(call) => self.flows.add_below(*call, span),
-            None => self.flows.add(flow, span),
-        }?;
-        self.flows.know_event(id, place);
-        Some(place)
-    }
-}
-
-impl Running {
-    /// The parts that a text is about.
-    fn about(&self, text: &[u8]) -> Vec<Place> {
-        let all = || self.parts.iter().map(|it| it.place).collect();
-        if self.parts.len() < 2 {
-            return all();
-        }
-        let text = String::from_utf8_lossy(text);
-        let named = |part: &&Part| part.ids.iter().any(|id| text.contains(id.as_str()));
-        let named: Vec<_> = self.parts.iter().filter(named).map(|it| it.place).collect();
-        if named.is_empty() { all() } else { named }
-    }
-}
-
-/// Leaves each part the ids that no other has.
-fn apart(mut parts: Vec<Part>) -> Vec<Part> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for id in parts.iter().flat_map(|it| &it.ids) {
-        *counts.entry(id.clone()).or_default() += 1;
-    }
-    for part in &mut parts {
-        part.ids.retain(|id| counts.get(id) == Some(&1));
-    }
-    parts
-}
-
-/// What of a function's answer tells how it went.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Answer {
-    status_code: Option<u16>,
-    batch_item_failures: Option<Vec<ItemFailure>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemFailure {
-    item_identifier: String,
-}
-
-impl Answer {
-    /// Whether a message failed; of a stream's rows, whether any did.
-    fn has_failed(&self, message: Option<&str>) -> bool {
-        let mut failed = self.batch_item_failures.iter().flatten();
-        failed.any(|it| message.is_none_or(|id| it.item_identifier == id))
-    }
 }
 
 /// The `Parent` of the trace header that an invocation is given, by its id.
@@ -627,27 +388,6 @@ fn caller(headers: &HeaderMap) -> Option<String> {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn of_status(status: u16) -> Outcome {
-    match status {
-        0..400 => Outcome::Done,
-        400..500 => Outcome::Refused,
-        _ => Outcome::Failed,
-    }
-}
-
-fn describe(error: FunctionError, payload: &[u8]) -> String {
-    let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
-    match error {
-        // What a handler says of itself may quote what it was given.
-        FunctionError::Handled => "the handler returned an error".to_owned(),
-        FunctionError::Unhandled => payload["errorMessage"]
-            .as_str()
-            .and_then(|it| it.split_once("Error: "))
-            .map_or("it ended", |(_, what)| what)
-            .to_owned(),
-    }
 }
 
 fn queue_span(queue: &str, message: &Message, now: Timestamp) -> Span {

@@ -63,7 +63,7 @@ pub(super) fn whole(flow: &Flow, now: Timestamp) -> Value {
 /// What it all came to.
 fn outcome(flow: &Flow) -> &'static str {
     let there = || flow.spans.iter().filter(|it| !it.void);
-    let any = |is: &dyn Fn(&Span) -> bool| there().any(|it| is(it));
+    let any = |is: &dyn Fn(&Span) -> bool| there().any(is);
     let root = flow.spans.first();
     if any(&|it| it.outcome == Outcome::Dead) {
         return "dead";

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::console::recorder::{Noted, Recorder};
+use crate::console::noted::Noted;
+use crate::console::recorder::Recorder;
 use crate::lambda::Lambda;
 use crate::template::model::{self, Model, Trigger};
 use jwt::{Issuer, Refusal};

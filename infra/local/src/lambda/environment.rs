@@ -71,9 +71,10 @@ impl Environment {
         let credentials = settings.iam.credentials(&function.binary);
         let address = format!("{runtime_api_url}/{id}");
         // A gate has doors of its own, which tell whose a call is.
-        let detour = match detour.is_empty() {
-            true => witness::named(&function.environment, &settings.vendors, &id),
-            false => detour.clone(),
+        let detour = if detour.is_empty() {
+            witness::named(&function.environment, &settings.vendors, &id)
+        } else {
+            detour.clone()
         };
         let mut child = Command::new(executable)
             .env_clear()

@@ -79,11 +79,11 @@ async fn a_creation_is_followed_from_the_request_to_each_vendor() {
 }
 
 fn begin(span: &Value) -> f64 {
-    span["at_ms"].as_f64().unwrap()
+    span["at_ms"].as_f64().expect("a number")
 }
 
 fn end(span: &Value) -> f64 {
-    begin(span) + span["took_ms"].as_f64().unwrap()
+    begin(span) + span["took_ms"].as_f64().expect("a number")
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::support::TestStack;
-use crate::support::packages::chromium;
+use crate::support::chromium::chromium;
 
 const SECTIONS: [&str; 7] = [
     "timeline",

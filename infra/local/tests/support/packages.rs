@@ -5,9 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A Chromium for Linux on x86-64.
-const CHROMIUM: &str = "@sparticuz/chromium@153.0.0";
-
 /// The first of these programs that is there.
 pub(crate) fn program(names: &[&str]) -> Option<String> {
     let runs = |name: &&&str| {
@@ -31,25 +28,6 @@ pub(crate) fn of_npm(folder: &str, packages: &[&str]) -> Result<PathBuf, String>
         run(install)
     })?;
     Ok(folder.join("node_modules"))
-}
-
-/// The system's Chromium, or else that of npm; or why neither can be had.
-pub(crate) fn chromium() -> Result<String, String> {
-    if let Some(there) = program(&["chromium", "chromium-browser", "google-chrome"]) {
-        return Ok(there);
-    }
-    let modules = of_npm("chromium", &[CHROMIUM])?;
-    // It comes packed, and unpacks itself where temporary files are.
-    let unpack = "import chromium from '@sparticuz/chromium';
-        process.stdout.write(await chromium.executablePath());";
-    let unpacked = Command::new("node")
-        .args(["--input-type=module", "--eval", unpack])
-        .env("TMPDIR", &modules)
-        .current_dir(&modules)
-        .output();
-    let unpacked = unpacked.map_err(|error| format!("node cannot unpack Chromium: {error}"))?;
-    let path = String::from_utf8_lossy(&unpacked.stdout);
-    program(&[&path]).ok_or_else(|| "Chromium is missing, and npm's does not run here".to_owned())
 }
 
 /// A Python with these packages of PyPI, each with its version; or why they cannot be had.
