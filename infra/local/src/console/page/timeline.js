@@ -52,8 +52,7 @@ export function timeline() {
   function listed(flow) {
     const facts = [
       flow.events.length > 0 && (flow.events.length === 1 ? flow.events[0] : count(flow.events.length, 'event')),
-      flow.vendor_calls > 0 && count(flow.vendor_calls, 'vendor call'),
-      flow.retries > 0 && h('em', {}, count(flow.retries, 'retry', 'retries')),
+      flow.retries > 0 ? h('em', {}, count(flow.retries, 'retry', 'retries')) : flow.vendor_calls > 0 && count(flow.vendor_calls, 'vendor call'),
     ].filter(Boolean);
     if (facts.length === 0) facts.push(flow.status ? `answered ${flow.status}` : count(flow.functions, 'function'));
     return h('li', {}, h('a', {
