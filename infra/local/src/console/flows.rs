@@ -218,8 +218,12 @@ impl Flows {
         }
     }
 
-    /// What carries this correlation id leads to a flow from now on.
+    /// What carries this correlation id leads to a flow from now on, unless it is another's own.
     pub(super) fn lead(&mut self, id: &str, flow: u64) {
+        let known = self.of(id).and_then(|number| self.flow(number));
+        if known.is_some_and(|flow| flow.id == id) {
+            return;
+        }
         self.by_id.remove(id);
         self.also(id, flow);
     }
@@ -316,6 +320,17 @@ mod tests {
         let kept = [&flows.messages, &flows.events].map(HashMap::len);
         assert_eq!(kept, [MOST_FLOWS, MOST_FLOWS]);
         assert_eq!(flows.by_id.len(), MOST_FLOWS);
+    }
+
+    #[test]
+    fn an_id_leads_to_the_last_that_carries_it_but_stays_its_owners() {
+        let mut flows = Flows::default();
+        let [owner, first, last] = ["own", "1", "2"].map(|id| done(&mut flows, id, "POST /a"));
+        for (flow, carries) in [(first, "own"), (first, "sample"), (last, "sample")] {
+            flows.lead(carries, flow);
+        }
+        assert_eq!(flows.of("own"), Some(owner));
+        assert_eq!(flows.of("sample"), Some(last));
     }
 
     #[test]
