@@ -9,6 +9,7 @@ pub mod attribute;
 pub mod aws;
 pub mod backup;
 pub mod clock;
+pub mod console;
 pub mod demo;
 pub mod functions;
 pub mod http_api;

@@ -353,6 +353,7 @@ fn greeting(info: &Info) -> String {
         "\
 The stack is up. Ctrl-C stops it.
 
+  Console           {}/_console
   HTTP API          {}
   AWS endpoint      {}
   Lambda invoke     {}
@@ -365,6 +366,7 @@ An admin token, good for a day:
 
   {}
 ",
+        info.api_url,
         info.api_url,
         info.aws_url,
         info.lambda_url,

@@ -80,7 +80,8 @@ pub async fn print_sample(data: &Path, event: &Path) -> Result<(), String> {
     Ok(())
 }
 
-async fn sample(info: &Info, event: &Path) -> Result<Value, String> {
+/// The event in a file, signed anew where somebody signs it.
+pub(crate) async fn sample(info: &Info, event: &Path) -> Result<Value, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", event.display());
     let text = std::fs::read(event).map_err(|error| wrong(&error))?;
     let mut event = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;

@@ -37,6 +37,17 @@ enum Rhythm {
     Cron(Box<Cron>),
 }
 
+/// A job that is scheduled.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its function.
+    pub function: String,
+    /// What the template says.
+    pub expression: String,
+    /// When a cron is due next.
+    pub next_at: Option<Timestamp>,
+}
+
 /// A schedule cannot be followed.
 #[derive(Debug, thiserror::Error)]
 #[error("{expression} of {function} is not a schedule: {reason}")]
@@ -107,6 +118,22 @@ impl Scheduler {
             let this = self.clone();
             tasks.push(tokio::spawn(async move { this.follow(at).await }));
         }
+    }
+
+    /// What is scheduled, and when it is due next.
+    pub fn jobs(&self) -> Vec<Job> {
+        let now = self.inner.clock.now();
+        let jobs = self.inner.schedules.iter();
+        let jobs = jobs.map(|(function, schedule, rhythm)| Job {
+            function: function.clone(),
+            expression: schedule.expression.clone(),
+            next_at: match rhythm {
+                // It counts from when it was followed first.
+                Rhythm::Rate(_) => None,
+                Rhythm::Cron(_) => next(rhythm, now),
+            },
+        });
+        jobs.collect()
     }
 
     /// Runs a job as if it were due at `at`; what its schedule would send.

@@ -23,6 +23,8 @@ use crate::aws::s3::{self, S3Error};
 use crate::aws::sqs::Sqs;
 use crate::backup::Place;
 use crate::clock::Clock;
+use crate::console::Console;
+use crate::console::recorder::Recorder;
 use crate::functions::workspace;
 use crate::http_api::HttpApi;
 use crate::http_api::jwt::{Grant, Issuer, IssuerError};
@@ -304,6 +306,7 @@ impl Stack {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let open = |what| move |source| StartError::Open { what, source };
         let (clock, progress) = (Clock::new(), Progress::new());
+        let recorder = Recorder::new(clock.clone());
         let ports = settings.ports;
         let api = listen(ports.api, "the HTTP API", "api-port").await?;
         let aws = listen(ports.aws, "the AWS endpoint", "aws-port").await?;
@@ -369,6 +372,7 @@ impl Stack {
             clock.clone(),
             progress.clone(),
             storage("sqs"),
+            recorder.clone(),
         )
         .map_err(open("SQS"))?;
         let eventbridge = EventBridge::new(
@@ -377,6 +381,7 @@ impl Stack {
             sqs.clone(),
             identity.clone(),
             clock.clone(),
+            recorder.clone(),
         )?;
         let iam = Iam::new(&model.functions, identity.clone())?;
         let mut functions = Vec::new();
@@ -404,6 +409,8 @@ impl Stack {
             clock: clock.clone(),
             progress: progress.clone(),
             gated: settings.gated.then(|| upstreams(&info)),
+            vendors: vendors(&info).into_values().collect(),
+            recorder: recorder.clone(),
         })
         .await
         .map_err(open("the Runtime API"))?;
@@ -417,9 +424,17 @@ impl Stack {
             iam: iam.clone(),
             identity: identity.clone(),
             calls: calls.clone(),
+            recorder: recorder.clone(),
         };
         let host = api_url.trim_start_matches("http://").to_owned();
-        let http_api = HttpApi::new(&model, issuer.clone(), lambda.clone(), clock.clone(), host);
+        let http_api = HttpApi::new(
+            &model,
+            issuer.clone(),
+            lambda.clone(),
+            clock.clone(),
+            host,
+            recorder.clone(),
+        );
         let stripe = StripeSim::start(
             stripe,
             stripe::Settings {
@@ -430,6 +445,7 @@ impl Stack {
                 storage: storage("stripe"),
                 clock: clock.clone(),
                 progress: progress.clone(),
+                witness: recorder.witness("Stripe"),
             },
         )
         .map_err(open("Stripe"))?;
@@ -440,17 +456,37 @@ impl Stack {
                 storage: storage("mailbox"),
                 clock: clock.clone(),
                 progress: progress.clone(),
+                witness: recorder.witness("SendGrid"),
             },
         )
         .map_err(open("the mailbox"))?;
-        let portal = PortalSim::start(portal, api_url.clone(), progress.clone())
-            .map_err(open("the sample university portal"))?;
+        let portal = PortalSim::start(
+            portal,
+            api_url.clone(),
+            progress.clone(),
+            recorder.witness("Portal"),
+        )
+        .map_err(open("the sample university portal"))?;
         let app = App {
             id: app_id.to_owned(),
             key: key.to_owned(),
             secret: secret.to_owned().into(),
         };
-        let pusher = PusherSim::start(pusher, app);
+        let pusher = PusherSim::start(pusher, app, recorder.witness("Pusher"));
+        let scheduler = Scheduler::new(&model, lambda.clone(), sqs.clone(), clock.clone())?;
+        let console = Console {
+            recorder,
+            info: info.clone(),
+            model: model.clone(),
+            lambda: lambda.clone(),
+            sqs: sqs.clone(),
+            scheduler: scheduler.clone(),
+            stripe: stripe.clone(),
+            sendgrid: sendgrid.clone(),
+            pusher: pusher.clone(),
+            clock: clock.clone(),
+            progress: progress.clone(),
+        };
         let mut servers: Vec<_> = invoke_v6
             .map(|listener| serve(listener, invoke_api::router(lambda.clone())))
             .into_iter()
@@ -461,7 +497,7 @@ impl Stack {
                 endpoint::router(services, invoke_api::router(lambda.clone())),
             ),
             serve(invoke, invoke_api::router(lambda.clone())),
-            serve(api, http_api.router()),
+            serve(api, http_api.router().merge(console.router())),
         ]);
         let feeds = Feeds {
             lambda: lambda.clone(),
@@ -471,7 +507,6 @@ impl Stack {
             progress: progress.clone(),
         };
         let sources = sources::start(&model, &feeds, storage)?;
-        let scheduler = Scheduler::new(&model, lambda.clone(), sqs.clone(), clock.clone())?;
         if settings.follow_schedules {
             scheduler.run();
         }
@@ -750,17 +785,22 @@ pub(crate) fn template_settings(identity: &Identity, info: &Info) -> template::S
 
 /// Where the functions' calls go.
 fn upstreams(info: &Info) -> Upstreams {
+    Upstreams {
+        aws: info.aws_url.clone(),
+        vendors: vendors(info),
+        prefix: format!("{STACK_NAME}-"),
+    }
+}
+
+/// Where each vendor is.
+fn vendors(info: &Info) -> BTreeMap<&'static str, String> {
     let vendors = [
         ("stripe", info.stripe_url.clone()),
         ("sendgrid", info.mailbox_url.clone()),
         ("pusher", pusher_url(info)),
         ("portal", info.portal_url.clone()),
     ];
-    Upstreams {
-        aws: info.aws_url.clone(),
-        vendors: vendors.into(),
-        prefix: format!("{STACK_NAME}-"),
-    }
+    vendors.into()
 }
 
 fn pusher_url(info: &Info) -> String {

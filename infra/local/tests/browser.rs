@@ -17,15 +17,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bitflow_university::sign;
 use serde_json::{Value, json};
-use support::packages::{of_npm, program};
+use support::chromium::chromium;
+use support::packages::of_npm;
 use support::{TestStack, real_now, text};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const PACKAGES: [&str; 2] = ["laravel-echo@2.5.0", "pusher-js@8.6.0"];
-
-/// A Chromium for Linux on x86-64.
-const CHROMIUM: &str = "@sparticuz/chromium@153.0.0";
 
 /// How long a browser may take for one step.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -84,25 +82,6 @@ fn frontend(page: String, packages: &Path, listener: TcpListener) -> UnboundedRe
         .with_state(told);
     tokio::spawn(async { axum::serve(listener, routes).await });
     tells
-}
-
-/// The system's Chromium, or else that of npm; or why neither can be had.
-fn chromium() -> Result<String, String> {
-    if let Some(there) = program(&["chromium", "chromium-browser", "google-chrome"]) {
-        return Ok(there);
-    }
-    let modules = of_npm("chromium", &[CHROMIUM])?;
-    // It comes packed, and unpacks itself where temporary files are.
-    let unpack = "import chromium from '@sparticuz/chromium';
-        process.stdout.write(await chromium.executablePath());";
-    let unpacked = Command::new("node")
-        .args(["--input-type=module", "--eval", unpack])
-        .env("TMPDIR", &modules)
-        .current_dir(&modules)
-        .output();
-    let unpacked = unpacked.map_err(|error| format!("node cannot unpack Chromium: {error}"))?;
-    let path = String::from_utf8_lossy(&unpacked.stdout);
-    program(&[&path]).ok_or_else(|| "Chromium is missing, and npm's does not run here".to_owned())
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #[path = "support/socket.rs"]
 mod socket;
 
+use bitflow_local::console::witness::Witness;
 use bitflow_local::simulators::pusher::PusherSim;
 use bitflow_realtime::auth::App;
 use futures_util::StreamExt;
@@ -22,7 +23,7 @@ async fn server() -> (String, App, PusherSim) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let sim = PusherSim::start(listener, app.clone());
+    let sim = PusherSim::start(listener, app.clone(), Witness::default());
     (address, app, sim)
 }
 

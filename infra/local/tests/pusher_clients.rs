@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use bitflow_local::console::witness::Witness;
 use bitflow_local::functions::workspace;
 use bitflow_local::simulators::pusher::PusherSim;
 use bitflow_realtime::auth::App;
@@ -147,7 +148,7 @@ async fn check(driver: impl Fn() -> Command, member: Member) {
     let app = documented();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let sim = PusherSim::start(listener, app.clone());
+    let sim = PusherSim::start(listener, app.clone(), Witness::default());
     let secret = "7ad3773142a6692b25b8";
     let mut library = Library::start(driver(), &app, secret, address);
     let mut stranger = Library::start(driver(), &app, "of another app", address);

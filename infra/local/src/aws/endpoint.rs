@@ -18,6 +18,9 @@ use super::iam::needs::{self, Need};
 use super::iam::{self, Denied, Iam};
 use super::s3::S3;
 use super::sqs::{self, Sqs};
+use crate::console::noted::Noted;
+use crate::console::recorder::Recorder;
+use crate::lambda::gate::asked_of_s3;
 
 /// The services behind the endpoint.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Services {
     pub identity: Identity,
     /// Counts what is asked for.
     pub calls: Calls,
+    /// Told of every call of a function.
+    pub recorder: Recorder,
 }
 
 /// How often each operation was called; a cheap handle. S3 is not counted.
@@ -162,22 +167,68 @@ impl IntoResponse for ServiceError {
     }
 }
 
+/// Serves one call, and has it noted.
 async fn dispatch(State(services): State<Services>, request: Request) -> Response {
     let target = request
         .headers()
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
-    let Some((service, operation)) = target.and_then(|target| target.split_once('.')) else {
-        return services.s3.serve(request).await;
+    let Some(target) = target
+        .filter(|target| target.contains('.'))
+        .map(str::to_owned)
+    else {
+        let (method, uri) = (request.method().as_str(), request.uri());
+        let what = asked_of_s3(method, uri.path(), uri.query().unwrap_or_default());
+        let noted = services.recorder.call_of_s3(request.headers(), &what);
+        let answer = services.s3.serve(request).await;
+        if let Some(noted) = noted {
+            noted.answered(answer.status().as_u16(), None);
+        }
+        return answer;
     };
-    services.calls.count(service, operation);
-    let (service, operation) = (service.to_owned(), operation.to_owned());
-    let headers = request.headers().clone();
-    let caller = iam::access_key_id(&headers, request.uri());
-    let caller = caller.as_deref();
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
     let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let caller = iam::access_key_id(&headers, &uri);
+    let noted = services.recorder.call(&headers, &target, &body);
+    let served = serve(services, caller.as_deref(), &target, headers, body);
+    let answer = Noted::serving(noted.as_ref(), served).await;
+    match noted {
+        Some(noted) => answered(noted, answer).await,
+        None => answer,
+    }
+}
+
+/// Notes an answer; what is wrong is in its body.
+async fn answered(noted: Noted, answer: Response) -> Response {
+    let status = answer.status().as_u16();
+    if status < 400 {
+        noted.answered(status, None);
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let code = error["__type"]
+        .as_str()
+        .and_then(|it| it.rsplit('#').next());
+    noted.answered(status, code);
+    Response::from_parts(parts, body.into())
+}
+
+async fn serve(
+    services: Services,
+    caller: Option<&str>,
+    target: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (service, operation) = target.split_once('.').unwrap_or((target, ""));
+    services.calls.count(service, operation);
+    let (service, operation) = (service.to_owned(), operation.to_owned());
     let is_function = services.iam.is_function(caller);
     if service.starts_with("DynamoDB") {
         if is_function {

@@ -13,6 +13,7 @@ use super::endpoint::ServiceError;
 use super::sqs::Sqs;
 use super::sqs::queue::NewMessage;
 use crate::clock::Clock;
+use crate::console::recorder::Recorder;
 use crate::template::model::{Bus, Rule, RuleTarget};
 
 /// Entries of one call, at most.
@@ -34,6 +35,7 @@ struct Inner {
     sqs: Sqs,
     identity: Identity,
     clock: Clock,
+    recorder: Recorder,
 }
 
 struct LoadedRule {
@@ -68,6 +70,7 @@ impl EventBridge {
         sqs: Sqs,
         identity: Identity,
         clock: Clock,
+        recorder: Recorder,
     ) -> Result<Self, PatternError> {
         let rules = rules
             .iter()
@@ -89,6 +92,7 @@ impl EventBridge {
             sqs,
             identity,
             clock,
+            recorder,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -178,6 +182,7 @@ impl EventBridge {
         let Ok(detail @ Value::Object(_)) = serde_json::from_str::<Value>(&entry.detail) else {
             return refused("MalformedDetail", "Detail is malformed.");
         };
+        self.inner.recorder.on_bus(&detail);
         let bus = entry.event_bus_name.rsplit('/').next().unwrap_or_default();
         let event_id = Uuid::new_v4().to_string();
         let event = json!({

@@ -12,9 +12,12 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::Clock;
+use crate::console::noted::Noted;
+use crate::console::recorder::Recorder;
 use crate::lambda::Lambda;
 use crate::template::model::{self, Model, Trigger};
 use jwt::{Issuer, Refusal};
@@ -37,11 +40,19 @@ struct Inner {
     lambda: Lambda,
     clock: Clock,
     host: String,
+    recorder: Recorder,
 }
 
 impl HttpApi {
     /// The API of the template, answering as `host`.
-    pub fn new(model: &Model, issuer: Issuer, lambda: Lambda, clock: Clock, host: String) -> Self {
+    pub fn new(
+        model: &Model,
+        issuer: Issuer,
+        lambda: Lambda,
+        clock: Clock,
+        host: String,
+        recorder: Recorder,
+    ) -> Self {
         let routes = model.functions.iter().flat_map(|function| {
             function
                 .triggers
@@ -62,6 +73,7 @@ impl HttpApi {
             lambda,
             clock,
             host,
+            recorder,
         };
         Self {
             inner: Arc::new(inner),
@@ -91,6 +103,15 @@ impl Inner {
         if request.method() == Method::OPTIONS && self.settings.cors.is_some() {
             return StatusCode::NO_CONTENT.into_response();
         }
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let noted = self.recorder.request(&request_id, method, path);
+        let answer = self.handle(request, &request_id, &noted).await;
+        noted.answered(answer.status().as_u16(), None);
+        answer
+    }
+
+    async fn handle(&self, request: Request, request_id: &str, noted: &Noted) -> Response {
         let path = request.uri().path().to_owned();
         let Some((target, path_parameters)) = self.routes.find(request.method().as_str(), &path)
         else {
@@ -108,7 +129,9 @@ impl Inner {
         let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
             return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
+        noted.is_about(&kind(&body));
         let asked = payload::Asked {
+            request_id,
             parts: &parts,
             body: &body,
             target,
@@ -212,6 +235,25 @@ fn trace_of(headers: &mut HeaderMap, now: Timestamp) -> Option<String> {
     let new = HeaderValue::from_str(&new).ok()?;
     let header = headers.entry("x-amzn-trace-id").or_insert(new);
     header.to_str().ok().map(str::to_owned)
+}
+
+/// What a webhook says that it tells of.
+fn kind(body: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Webhook {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        metric: Option<String>,
+    }
+    let webhook: Webhook = serde_json::from_slice(body).unwrap_or_default();
+    let kind = webhook.kind.or(webhook.metric).unwrap_or_default();
+    let is_name = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    if kind.len() <= 60 && kind.chars().all(is_name) {
+        kind
+    } else {
+        String::new()
+    }
 }
 
 fn refused(refusal: Refusal) -> Response {

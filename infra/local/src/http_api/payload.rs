@@ -16,6 +16,7 @@ use super::routing::Target;
 
 /// A request that a route was found for.
 pub(super) struct Asked<'a> {
+    pub(super) request_id: &'a str,
     pub(super) parts: &'a Parts,
     pub(super) body: &'a Bytes,
     pub(super) target: &'a Target,
@@ -64,7 +65,7 @@ pub(super) fn event(asked: &Asked<'_>) -> Value {
                 "sourceIp": "127.0.0.1",
                 "userAgent": text(header::USER_AGENT),
             },
-            "requestId": uuid::Uuid::new_v4().to_string(),
+            "requestId": asked.request_id,
             "routeKey": route_key,
             "stage": "$default",
             "time": asked.now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),

@@ -322,7 +322,7 @@ fn broken_off() -> Response {
 }
 
 /// An operation of a JSON protocol, with the tables, queues or buses that it names.
-fn asked_of_aws(target: &str, body: &[u8], prefix: &str) -> String {
+pub(crate) fn asked_of_aws(target: &str, body: &[u8], prefix: &str) -> String {
     let (service, operation) = target.split_once('.').unwrap_or((target, ""));
     let service = match service {
         "AmazonSQS" => "SQS",
@@ -363,7 +363,7 @@ fn asked_of_aws(target: &str, body: &[u8], prefix: &str) -> String {
 }
 
 /// An operation of S3, with where in the bucket.
-fn asked_of_s3(method: &str, path: &str, query: &str) -> String {
+pub(crate) fn asked_of_s3(method: &str, path: &str, query: &str) -> String {
     let key = path.trim_start_matches('/');
     let key = key.split_once('/').map_or("", |(_, key)| key);
     let operation = match method {

@@ -8,7 +8,7 @@ pub mod gate;
 pub mod invoke_api;
 mod runtime_api;
 pub mod sources;
-mod trace;
+pub(crate) mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ use crate::aws::iam::Iam;
 use crate::aws::sqs::Sqs;
 use crate::aws::sqs::queue::NewMessage;
 use crate::clock::Clock;
+use crate::console::recorder::{Invoked, Recorder};
 use crate::progress::{Pending, Progress};
 use crate::template::model::{Function, Trigger};
 use environment::{Ended, Environment};
@@ -56,6 +57,10 @@ pub struct Settings {
     pub progress: Progress,
     /// Where the functions' calls go, if they are to pass a [`gate`].
     pub gated: Option<Upstreams>,
+    /// Where vendors are.
+    pub vendors: Vec<String>,
+    /// Told of every invocation.
+    pub recorder: Recorder,
 }
 
 /// The functions of the stack; a cheap handle.
@@ -244,6 +249,13 @@ impl Lambda {
         }
         let request_id = uuid::Uuid::new_v4().to_string();
         let trace = trace::of_invocation(trace.as_deref(), &request_id);
+        let noted = self.inner.settings.recorder.invoked(&Invoked {
+            function: binary,
+            request_id: &request_id,
+            environment: &environment.id,
+            is_cold: !environment.has_run(),
+            payload: &payload,
+        });
         let ended = environment
             .run(&request_id, payload, trace, host.function.timeout)
             .await;
@@ -271,6 +283,13 @@ impl Lambda {
                 )
             }
         };
+        let output = InvokeOutput {
+            payload,
+            function_error,
+            log_tail,
+            request_id,
+        };
+        self.inner.settings.recorder.returned(noted, &output);
         if function_error == Some(FunctionError::Unhandled) {
             environment.kill().await;
             self.inner.environments.remove(&environment);
@@ -280,12 +299,7 @@ impl Lambda {
                 .expect("no holder panics")
                 .push(environment);
         }
-        Ok(InvokeOutput {
-            payload,
-            function_error,
-            log_tail,
-            request_id,
-        })
+        Ok(output)
     }
 
     /// Invokes a function and does not wait: as many more tries as its `EventInvokeConfig` has, a

@@ -13,7 +13,14 @@ pub(super) fn of_invocation(upstream: Option<&str>, request_id: &str) -> String 
     let root =
         field("Root").map_or_else(|| format!("1-{}-{}", &hex[..8], &hex[8..]), str::to_owned);
     let sampled = field("Sampled").unwrap_or("0");
-    format!("Root={root};Parent={};Sampled={sampled}", &hex[..16])
+    let parent = parent_of(request_id);
+    format!("Root={root};Parent={parent};Sampled={sampled}")
+}
+
+/// The step that an invocation is: the parent of what it does.
+pub(crate) fn parent_of(request_id: &str) -> String {
+    let digits = request_id.chars().filter(|it| *it != '-');
+    digits.take(16).collect()
 }
 
 #[cfg(test)]

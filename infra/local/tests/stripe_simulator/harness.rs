@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use bitflow_local::clock::Clock;
+use bitflow_local::console::witness::Witness;
 use bitflow_local::progress::{Pending, Progress};
 use bitflow_local::simulators::stripe::{Settings, StripeSim};
 use bitflow_local::storage::Storage;
@@ -92,6 +93,7 @@ impl Stripe {
             storage: Storage::none(),
             clock: clock.clone(),
             progress: progress.clone(),
+            witness: Witness::default(),
         };
         Self {
             sim: StripeSim::start(listen().await, settings).expect("it starts"),

@@ -3,6 +3,7 @@
 
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod chromium;
 pub(crate) mod packages;
 pub(crate) mod socket;
 

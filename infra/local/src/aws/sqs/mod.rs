@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::aws::Identity;
 use crate::clock::Clock;
+use crate::console::recorder::Recorder;
 use crate::progress::{Pending, Progress};
 use crate::storage::Storage;
 use crate::template::model;
@@ -39,6 +40,7 @@ struct Inner {
     clock: Clock,
     progress: Progress,
     storage: Storage,
+    recorder: Recorder,
 }
 
 /// A call could not be served.
@@ -77,8 +79,15 @@ impl Sqs {
         clock: Clock,
         progress: Progress,
         storage: Storage,
+        recorder: Recorder,
     ) -> std::io::Result<Self> {
         let mut kept: BTreeMap<String, Vec<Message>> = storage.load()?;
+        for (queue, message) in kept
+            .iter()
+            .flat_map(|(queue, all)| all.iter().map(move |it| (queue, it)))
+        {
+            recorder.sent(queue, message);
+        }
         let news = queues
             .iter()
             .map(|declared| (declared.name.clone(), watch::Sender::default()));
@@ -101,6 +110,7 @@ impl Sqs {
             clock,
             progress,
             storage,
+            recorder,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -110,7 +120,12 @@ impl Sqs {
     /// Puts a message into a queue; its id.
     pub fn send(&self, queue: &str, message: NewMessage) -> Result<Message, SqsError> {
         let now = self.inner.clock.now();
-        let sent = self.with(queue, |queue| queue.send(message, now))?;
+        let sent = self.with(queue, |in_it| {
+            let sent = in_it.send(message, now)?;
+            // Before anybody can receive it.
+            self.inner.recorder.sent(queue, &sent);
+            Ok(sent)
+        })?;
         self.tell(queue);
         sent
     }
@@ -134,6 +149,7 @@ impl Sqs {
                 self.with(queue, |queue| queue.receive(most, visibility, now))?;
             for (target, message) in dead {
                 let from = self.arn(queue);
+                self.inner.recorder.given_up(&target, &message);
                 self.with(&target, |queue| queue.take_in(message, from, now))?;
                 self.tell(&target);
             }
@@ -155,6 +171,13 @@ impl Sqs {
         self.with(queue, |queue| queue.delete(receipt_handle))??;
         self.inner.progress.touch();
         Ok(())
+    }
+
+    /// Deletes a received message whose receipt is still good, as a poller of the stack does.
+    pub fn done(&self, queue: &str, message: &Message) -> Result<(), SqsError> {
+        self.inner.recorder.deleted(message);
+        let handle = message.receipt_handle.as_deref().unwrap_or_default();
+        self.delete(queue, handle)
     }
 
     /// Nobody works on a received message any more: it is left to its visibility timeout.

@@ -185,11 +185,14 @@ impl Sqs {
         let mut told = BTreeSet::new();
         let moved = given.len();
         for message in given {
-            if let Some(name) = to(&message)
-                && self
-                    .with(&name, |queue| queue.take_redriven(message, now))
-                    .is_ok()
-            {
+            let (Some(name), old) = (to(&message), message.message_id.clone()) else {
+                continue;
+            };
+            let taken = self.with(&name, |queue| {
+                let taken = queue.take_redriven(message, now);
+                self.inner.recorder.redriven(&old, &name, &taken);
+            });
+            if taken.is_ok() {
                 told.insert(name);
             }
         }

@@ -213,8 +213,8 @@ impl Queue {
 
     /// Takes a message that was redriven. It is a new one, with a new id and age.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html>
-    pub fn take_redriven(&mut self, message: Message, now: Timestamp) {
-        self.messages.push(Message {
+    pub fn take_redriven(&mut self, message: Message, now: Timestamp) -> Message {
+        let message = Message {
             message_id: Uuid::new_v4().to_string(),
             sent_at: now,
             first_received_at: None,
@@ -224,7 +224,9 @@ impl Queue {
             dead_letter_source_arn: None,
             held: false,
             ..message
-        });
+        };
+        self.messages.push(message.clone());
+        message
     }
 
     /// Gives away up to `most` visible messages, in their order, up to the first that `may` not go;

@@ -145,8 +145,7 @@ impl Poller {
     }
 
     fn delete(&self, message: &Message) {
-        let handle = message.receipt_handle.as_deref().unwrap_or_default();
-        if let Err(error) = self.feeds.sqs.delete(&self.source.queue, handle) {
+        if let Err(error) = self.feeds.sqs.done(&self.source.queue, message) {
             tracing::error!(queue = self.source.queue, %error, "a message was not deleted");
         }
     }

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::hold::Held;
+use crate::console::witness::Witness;
 use crate::progress::Progress;
 
 /// The portal; a cheap handle.
@@ -99,6 +100,7 @@ impl PortalSim {
         listener: tokio::net::TcpListener,
         api_url: String,
         progress: Progress,
+        witness: Witness,
     ) -> std::io::Result<Self> {
         let url = format!("http://{}", listener.local_addr()?);
         let inner = Inner {
@@ -124,6 +126,7 @@ impl PortalSim {
             .route("/_sim/send", post(send))
             .fallback(receive)
             .with_state(this.clone());
+        let router = witness.before(router);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the sample portal stopped");

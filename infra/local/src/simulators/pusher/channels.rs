@@ -138,6 +138,15 @@ impl Channels {
         occupied
     }
 
+    /// Every connection, with the channels that it listens to.
+    pub(super) fn connections(&self) -> BTreeMap<String, Vec<String>> {
+        let connections = self.connections.iter().map(|(socket_id, connection)| {
+            let channels = connection.subscriptions.keys().cloned();
+            (socket_id.clone(), channels.collect())
+        });
+        connections.collect()
+    }
+
     /// The users on a presence channel.
     pub(super) fn users(&self, channel: &str) -> BTreeSet<String> {
         self.members(channel)

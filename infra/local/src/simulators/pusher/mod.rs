@@ -5,6 +5,7 @@ mod api;
 mod channels;
 mod socket;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -13,6 +14,7 @@ use bitflow_realtime::auth::App;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::console::witness::Witness;
 use channels::Channels;
 
 /// The server; a cheap handle.
@@ -29,7 +31,7 @@ struct Inner {
 
 impl PusherSim {
     /// Answers on `listener` for `app`.
-    pub fn start(listener: TcpListener, app: App) -> Self {
+    pub fn start(listener: TcpListener, app: App, witness: Witness) -> Self {
         let inner = Inner {
             app,
             channels: Mutex::default(),
@@ -46,6 +48,7 @@ impl PusherSim {
             .route("/apps/{id}/channels/{channel}", get(api::channel))
             .route("/apps/{id}/channels/{channel}/users", get(api::users))
             .with_state(this.clone());
+        let router = witness.before(router);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "Pusher stopped");
@@ -53,6 +56,16 @@ impl PusherSim {
         });
         *this.inner.server.lock().expect("no holder panics") = Some(server);
         this
+    }
+
+    /// The channels that somebody listens to, with how many connections do.
+    pub fn channels(&self) -> BTreeMap<String, usize> {
+        self.lock().occupied()
+    }
+
+    /// Every connection by its socket's id, with the channels that it listens to.
+    pub fn connections(&self) -> BTreeMap<String, Vec<String>> {
+        self.lock().connections()
     }
 
     /// Stops answering.

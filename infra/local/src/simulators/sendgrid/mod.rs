@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::hold::Held;
 use crate::clock::Clock;
+use crate::console::witness::Witness;
 use crate::progress::Progress;
 use crate::storage::Storage;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Told of every mail.
     pub progress: Progress,
+    /// Sees what functions ask.
+    pub witness: Witness,
 }
 
 /// The simulator; a cheap handle.
@@ -107,6 +110,7 @@ impl SendGridSim {
             .route("/api/v1/messages/{id}", get(message))
             .route("/_sim/fail_next", post(fail_next))
             .with_state(this.clone());
+        let router = this.inner.settings.witness.clone().before(router);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "SendGrid stopped");

@@ -34,6 +34,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::console::witness::Witness;
 use crate::progress::{Pending, Progress};
 use crate::storage::Storage;
 use controls::Controls;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Told of every change.
     pub progress: Progress,
+    /// Sees what functions ask.
+    pub witness: Witness,
 }
 
 impl Settings {
@@ -104,7 +107,8 @@ impl StripeSim {
         let this = Self {
             inner: Arc::new(inner),
         };
-        let router = sim_api::router(this.clone());
+        let witness = this.inner.settings.witness.clone();
+        let router = witness.before(sim_api::router(this.clone()));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "Stripe stopped");
