@@ -40,10 +40,13 @@ impl Record {
         &self.dynamodb.new_image
     }
 
-    /// Adds a field to the line of this record's outcome.
+    /// Adds a field to the line of this record's outcome; null adds nothing.
     pub fn say(&self, field: &'static str, value: impl Into<Value>) {
-        let mut said = self.said.lock().expect("no holder panics");
-        said.insert(field.to_owned(), value.into());
+        let value = value.into();
+        if !value.is_null() {
+            let mut said = self.said.lock().expect("no holder panics");
+            said.insert(field.to_owned(), value);
+        }
     }
 }
 
