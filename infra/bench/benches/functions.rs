@@ -41,7 +41,7 @@ async fn main() -> Result<(), Error> {
         .collect();
     let debug = functions::build()?;
     let stack = Stack::start(Settings::passing(debug.clone())).await?;
-    let declared: Vec<_> = stack.model().functions.iter().cloned().collect();
+    let declared = stack.model().functions.clone();
     stack.shutdown().await?;
     let named = |it: &Function| wanted.is_empty() || wanted.contains(&it.binary);
     let declared: Vec<_> = declared.into_iter().filter(named).collect();

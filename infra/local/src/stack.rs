@@ -349,7 +349,7 @@ impl Stack {
         let identity = info.identity();
         let api_url = info.api_url.clone();
         let mut known = template_settings(&identity, &info);
-        known.parameters.extend(settings.parameters);
+        known.parameters.extend(settings.parameters.clone());
         let model = template::read(&settings.template, &known)?;
 
         let scratch = match data {
