@@ -7,6 +7,7 @@
 
 use bitflow_portal::error::PortalError;
 use bitflow_portal::relay::Relay;
+use bitflow_runtime::clock;
 use bitflow_runtime::config::{self, Config, Variable};
 use bitflow_runtime::metrics;
 use bitflow_store::outbox::Outbox;
@@ -36,7 +37,7 @@ impl Cx {
 
 /// Relays what waits.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
-    let events = cx.relay.sweep(scheduled_at).await?;
+    let events = cx.relay.sweep(scheduled_at, clock::now()).await?;
     metrics::job_items(events);
     tracing::info!(target: "bitflow::outcome", events, "outbox swept");
     Ok(())

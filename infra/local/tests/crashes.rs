@@ -153,6 +153,55 @@ async fn what_the_stream_missed_the_sweep_relays() {
 }
 
 #[tokio::test]
+async fn what_the_bus_refuses_holds_up_nobody_in_the_sweep() {
+    use aws_sdk_dynamodb::types::AttributeValue::S;
+    let stack = TestStack::start().await;
+    let (university, _) = stack.onboarded("Uppsala").await;
+    let row = stack.rows("outbox").await.remove(0);
+    let refused = stack
+        .dynamo()
+        .put_item()
+        .table_name(stack.name("outbox"))
+        .item("event_id", S("01KDVDNC00000000000000SMP1".into()))
+        .item("occurred_at", row["occurred_at"].clone())
+        .item("detail_type", S("Nonsense".into()))
+        .item("detail", S("not JSON".into()))
+        .item("pending", S("0".into()));
+    refused.send().await.unwrap();
+    stack.settle().await;
+    // One that the stream passed over, in the last shard.
+    let waiting = stack
+        .dynamo()
+        .update_item()
+        .table_name(stack.name("outbox"))
+        .key("event_id", row["event_id"].clone())
+        .update_expression("SET pending = :shard")
+        .expression_attribute_values(":shard", S("3".into()));
+    waiting.send().await.unwrap();
+
+    let later = stack.clock().now() + jiff::SignedDuration::from_mins(5);
+    let swept = stack.scheduler.fire("sweep-outbox-job", later).await;
+    let output = swept.unwrap();
+    assert!(
+        output.function_error.is_some(),
+        "the refused one is told of"
+    );
+    let waiting = stack.rows("outbox").await.into_iter();
+    let waiting = waiting.filter(|it| it.contains_key("pending"));
+    let waiting: Vec<_> = waiting.map(|it| it["detail_type"].clone()).collect();
+    assert_eq!(waiting, [S("Nonsense".into())]);
+    stack.settle().await;
+    assert_eq!(stack.activity(university).await, ["university_created"]);
+    let gone = stack
+        .dynamo()
+        .delete_item()
+        .table_name(stack.name("outbox"))
+        .key("event_id", S("01KDVDNC00000000000000SMP1".into()));
+    gone.send().await.unwrap();
+    stack.finish_with_dead_letters(&["undelivered"]).await;
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_handled_ends_in_its_dead_letter_queue() {
     let stack = TestStack::start().await;
     let poison = bitflow_local::aws::sqs::queue::NewMessage {

@@ -73,27 +73,39 @@ impl Relay {
         outcomes
     }
 
-    /// Relays what has waited for longer than the stream takes. `scheduled_at` stands for now.
-    pub async fn sweep(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
+    /// Relays what had waited, at `scheduled_at`, for longer than the stream takes; how many events
+    /// that were. One that the bus refuses holds up nobody: the others are relayed before this fails.
+    pub async fn sweep(
+        &self,
+        scheduled_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<usize, PortalError> {
         let before = scheduled_at - STREAM_HAS;
         let mut relayed = 0;
+        let mut refused = None;
         for shard in 0..PENDING_SHARDS {
+            let mut newest = None;
             loop {
                 let events = self
                     .outbox
                     .pending(shard, before, SWEEP_PAGE)
                     .await
                     .map_err(load("sweep outbox"))?;
-                for outcome in self.relay(&events, scheduled_at).await {
-                    outcome?;
+                for outcome in self.relay(&events, now).await {
+                    match outcome {
+                        Ok(()) => relayed += 1,
+                        Err(error) => refused = refused.or(Some(error)),
+                    }
                 }
-                relayed += events.len();
-                if events.len() < usize::from(SWEEP_PAGE) {
+                // What is refused, or could not be noted, comes again at the front of the next page.
+                let last = events.last().map(|event| event.event_id);
+                if events.len() < usize::from(SWEEP_PAGE) || last == newest {
                     break;
                 }
+                newest = last;
             }
         }
-        Ok(relayed)
+        refused.map_or(Ok(relayed), Err)
     }
 
     /// One PutEvents call; one outcome for each event.

@@ -55,6 +55,12 @@ const fn metric(
 /// Every metric.
 pub const ALL: &[Metric] = &[
     metric(
+        "AnswersFailed",
+        Unit::Count,
+        &[],
+        "Requests that were answered with a status of 500 and above.",
+    ),
+    metric(
         "Webhooks",
         Unit::Count,
         &["Webhook", "Type", "Outcome"],
@@ -187,6 +193,11 @@ pub fn webhook(whose: &'static str, kind: impl Into<Cow<'static, str>>, outcome:
     if outcome == Webhook::Failed {
         counter!("WebhooksFailed", "Webhook" => whose).increment(1);
     }
+}
+
+/// Counts a request that was answered with a status of 500 and above.
+pub(crate) fn answer_failed() {
+    counter!("AnswersFailed").increment(1);
 }
 
 /// Counts a try to tell a portal.

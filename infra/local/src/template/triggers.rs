@@ -111,6 +111,7 @@ fn stream(properties: &Properties<'_>) -> StreamSource {
 }
 
 fn schedule(id: &str, properties: &Properties<'_>) -> Schedule {
+    properties.without_effect(&["Name"]);
     let retry = properties.object("RetryPolicy");
     let attempts = retry
         .as_ref()

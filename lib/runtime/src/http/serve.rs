@@ -24,6 +24,7 @@ use super::limit::{self, Limiter, Standing};
 use super::problem::Problem;
 use crate::config::{Config, Variable};
 use crate::log::{chain, read};
+use crate::metrics;
 use crate::outcome::{gather, keep, line, ms};
 use crate::start::{invocation, start};
 
@@ -256,6 +257,9 @@ async fn around(request: Request, next: Next) -> Response {
         let status = response.status();
         let refused = status.is_client_error() || status.is_server_error();
         let without = if refused { "refused" } else { "done" };
+        if status.is_server_error() {
+            metrics::answer_failed();
+        }
         line!(
             level,
             status = status.as_u16(),

@@ -1,0 +1,25 @@
+"""Prints template.yaml as SAM hands it to CloudFormation: only there are references that go in circles
+seen, such as a function's alias that waits for an alarm that names the API made of that alias."""
+
+import json
+import os
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+
+class NoManagedPolicies:
+    """The template names none."""
+
+    def load(self):
+        return {}
+
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+with open("template.yaml", encoding="utf-8") as file:
+    template = yaml_parse(file.read())
+for resource in template["Resources"].values():
+    if resource["Type"] == "AWS::Serverless::Function":
+        resource["Properties"]["CodeUri"] = "s3://bucket/package"
+parameters = {"JwtIssuer": "https://login.example.com"}
+print(json.dumps(transform(template, parameters, NoManagedPolicies())))
