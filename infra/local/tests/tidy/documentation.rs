@@ -9,6 +9,7 @@ use bitflow_local::functions::workspace;
 use bitflow_local::template::model::{Model, Trigger};
 use bitflow_portal::stripe_events::followed;
 use bitflow_runtime::config;
+use bitflow_stripe::API_VERSION;
 use bitflow_university::sign;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -161,6 +162,79 @@ fn the_example_of_a_signature_is_right() {
     // As the command prints it; then in the header, in PHP, Python and Node.
     assert_eq!(page.matches(digest).count(), 5, "{digest}");
     assert_eq!(page.matches(&header).count(), 4, "{header}");
+}
+
+/// CloudFormation does not see what a secret holds, so a rotation is a secret of another name.
+#[test]
+fn no_page_changes_a_secret_in_place() {
+    for path in pages(&workspace()) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        assert!(!page.contains("put-secret-value"), "{}", path.display());
+    }
+}
+
+/// An endpoint of another version would be sent objects of other shapes.
+#[test]
+fn the_endpoint_at_stripe_is_of_our_version() {
+    let mut told = 0;
+    for path in pages(&workspace()) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        for rest in page.split("--api-version ").skip(1) {
+            let version = rest.split_whitespace().next();
+            assert_eq!(version, Some(API_VERSION), "{}", path.display());
+            told += 1;
+        }
+    }
+    assert!(told > 0, "no page says how the endpoint is registered");
+}
+
+/// Each metric of an alarm is paid for.
+#[tokio::test]
+async fn what_is_paid_for_alarms_is_what_they_watch() {
+    let model = super::model().await;
+    let alarms = model.elsewhere.iter();
+    let alarms = alarms.filter(|it| it.kind == "AWS::CloudWatch::Alarm");
+    let metrics = alarms.map(|alarm| match alarm.properties["Metrics"].as_array() {
+        Some(queries) => queries
+            .iter()
+            .filter(|it| it.get("MetricStat").is_some())
+            .count(),
+        None => 1,
+    });
+    let metrics: usize = metrics.sum();
+    let page = read("infra/DEPLOY.md");
+    let prices = rows(&page, "| | price |");
+    let alarms = prices.iter().find(|row| row[0] == "Alarms").unwrap();
+    let told = format!("0.10 for each metric of an alarm, {metrics}");
+    assert_eq!(alarms[1], told);
+    assert_eq!(cents(alarms[2]), i64::try_from(metrics * 10).unwrap());
+}
+
+#[test]
+fn what_it_costs_adds_up() {
+    let page = read("infra/DEPLOY.md");
+    for column in 2..5 {
+        let (mut part, mut all, mut together) = (0, 0, None);
+        for row in rows(&page, "| | price |") {
+            match row[0] {
+                "**by use**" | "**standing**" => {
+                    assert_eq!(cents(row[column]), part, "{}", row[0]);
+                    all += part;
+                    part = 0;
+                }
+                // In whole dollars.
+                "**together**" => together = Some(cents(row[column])),
+                _ => part += cents(row[column]),
+            }
+        }
+        assert_eq!(together, Some((all + 50) / 100));
+    }
+}
+
+/// The price that a cell ends with, without its point.
+fn cents(cell: &str) -> i64 {
+    let price = cell.rsplit("→ ").next().unwrap();
+    price.trim_matches('*').replace('.', "").parse().unwrap()
 }
 
 /// Which events each listener is sent.
