@@ -1,7 +1,7 @@
 //! From a portal's alert to the owner's browser: how long it takes through the table, the stream, the
 //! bus, the queue and Pusher.
 //!
-//! `cargo bench --profile dev -p bitflow-bench --bench alerts`. The functions are debug builds and
+//! `cargo bench --profile dev --workspace --bench alerts`. The functions are debug builds and
 //! everything runs on one machine. The target is below 150 ms at the median.
 
 #[path = "../../local/tests/support/socket.rs"]

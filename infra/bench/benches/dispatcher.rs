@@ -1,7 +1,7 @@
 //! The monthly run at size: how long the dispatcher takes for so many subscriptions, what it holds
 //! in memory, and what it and the listener ask of AWS and Stripe.
 //!
-//! `cargo bench --profile dev -p bitflow-bench --bench dispatcher`. The functions are debug builds
+//! `cargo bench --profile dev --workspace --bench dispatcher`. The functions are debug builds
 //! and everything runs on one machine: the calls and the memory are the product's, and of the times
 //! only how they grow.
 

@@ -1,7 +1,7 @@
 //! How long each function takes from the start of its process to its first `/next`, what it then has
 //! resident, and how large its package is. Release builds.
 //!
-//! `cargo bench --profile dev -p bitflow-bench --bench functions`, or with `-- NAME…` for some. The
+//! `cargo bench --profile dev --workspace --bench functions`, or with `-- NAME…` for some. The
 //! Runtime API is a socket of this process, so a start is what the function itself takes, and no
 //! request goes to AWS or a vendor before the first event: that is part of what is measured.
 //!

@@ -1,6 +1,6 @@
 //! What one request asks of AWS, and how long it takes: `university-sync` and `GET` of a university.
 //!
-//! `cargo bench --profile dev -p bitflow-bench --bench requests`. The functions are debug builds and
+//! `cargo bench --profile dev --workspace --bench requests`. The functions are debug builds and
 //! everything runs on one machine: the calls are the product's, and of the times only how the two
 //! compare.
 
