@@ -19,7 +19,7 @@ use crate::seed::{PORTAL_SECRET, UNIVERSITY, World};
 use crate::support::{TestStack, real_now, text, time};
 
 /// A picture of one pixel.
-const LOGO: &[u8] = include_bytes!("pixel.png");
+const LOGO: &[u8] = include_bytes!("../support/pixel.png");
 
 /// How often a caller tries: an HTTP client, a portal, Stripe, a queue, a schedule.
 const TRIES: u32 = 12;

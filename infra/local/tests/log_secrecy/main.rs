@@ -13,7 +13,7 @@ mod support;
 use bitflow_local::simulators::sendgrid;
 use bitflow_local::simulators::stripe;
 use bitflow_local::stack::Settings;
-use reqwest::{Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -142,7 +142,15 @@ async fn what_people_and_portals_do_is_not_logged() {
     let domain = text(&created["domain"]);
     let current = SecretString::from(secret_now.clone());
     run.stack.portal.set_secret_of(&domain, current);
-    let upload = json!({ "content_type": "image/png", "content_length": 100 });
+    let info = run.stack.info();
+    let put = Client::new()
+        .put(format!("{}{}", info.api_url, at("/logo")))
+        .bearer_auth(&info.admin_token)
+        .header("content-type", "image/png")
+        .body(include_bytes!("../support/pixel.png").as_slice());
+    let put = put.send().await.expect("an answer");
+    assert_eq!(put.status(), StatusCode::OK);
+    let upload = json!({ "content_type": "image/png", "size": 100 });
     let upload = run.post(&at("/logo/upload-url"), upload).await;
     run.needles.of_urls(&upload);
     let (_, logo) = run.stack.get(&at("/logo")).await;

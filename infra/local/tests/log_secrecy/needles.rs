@@ -34,6 +34,7 @@ impl Needles {
     /// The signatures in whatever signed URLs an answer holds.
     pub(crate) fn of_urls(&mut self, answer: &Value) {
         let text = answer.to_string();
+        assert!(text.contains("X-Amz-Signature="), "no signed URL: {text}");
         for part in text.split("X-Amz-Signature=").skip(1) {
             let end = part.find(|it: char| !it.is_ascii_hexdigit());
             self.add("a signed URL", &part[..end.unwrap_or(part.len())]);
