@@ -1,6 +1,7 @@
 //! Builds the functions, and knows where their binaries are.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -39,9 +40,13 @@ pub fn build_release(names: &[&str]) -> Result<BTreeMap<String, PathBuf>, BuildE
 }
 
 fn cargo_build(what: &[String]) -> Result<BTreeMap<String, PathBuf>, BuildError> {
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--bins", "--quiet"])
-        .args(what)
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--bins"]).args(what);
+    // Who waits at a terminal sees what for.
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
+    let output = cargo
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace())
         .stderr(Stdio::inherit())

@@ -57,7 +57,7 @@ struct Up {
     /// Port of SendGrid and its mailbox.
     #[arg(long, default_value_t = Ports::KNOWN.mailbox)]
     mailbox_port: u16,
-    /// Port of the sample university portal.
+    /// Port of the universities' portals.
     #[arg(long, default_value_t = Ports::KNOWN.portal)]
     portal_port: u16,
     /// Port of the Pusher server.
