@@ -8,8 +8,14 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
+use aws_config::meta::region::ProvideRegion;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -68,22 +74,31 @@ fn parse(pem: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The configuration of the SDK's clients: region, keys and endpoints from the environment.
-pub(crate) async fn config(roots: Roots) -> SdkConfig {
+/// The configuration of the SDK's clients: region and keys from the environment, where Lambda puts
+/// them, and nowhere else. The SDK's default chain would bring STS, the instance's metadata and
+/// profiles along, and look for a profile's file at each start.
+///
+/// `endpoint` is where AWS is, if it is not AWS.
+pub(crate) async fn config(roots: Roots, endpoint: Option<String>) -> SdkConfig {
     // Bounded well below every function's own timeout, so that a hung call becomes a retry.
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(15))
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(LazyClient {
             roots,
             client: OnceLock::new(),
         })
-        .timeout_config(timeouts)
-        .load()
-        .await
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts);
+    config.set_endpoint_url(endpoint);
+    config.build()
 }
 
 /// The SDK's HTTP client, made at the first call.
@@ -187,7 +202,7 @@ mod tests {
 
     /// Asks `endpoint` for its tables, trusting `roots`.
     async fn call(endpoint: &str, roots: Roots) -> Result<(), String> {
-        let shared = config(roots).await;
+        let shared = config(roots, None).await;
         let config = aws_sdk_dynamodb::config::Builder::from(&shared)
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("key", "secret", None, None, "test"))

@@ -161,11 +161,11 @@ impl Config {
             clippy::disallowed_methods,
             reason = "the one place that reads the environment"
         )]
-        let values = read(&[variables, EVERY].concat(), |name| {
-            std::env::var(name).ok()
-        })?;
+        let lookup = |name: &str| std::env::var(name).ok();
+        let values = read(&[variables, EVERY].concat(), lookup)?;
         let roots = values[AWS_CA_BUNDLE.name].parse();
-        let aws = aws::config(roots.expect("checked when it was read")).await;
+        let roots = roots.expect("checked when it was read");
+        let aws = aws::config(roots, lookup("AWS_ENDPOINT_URL")).await;
         Ok(Self { values, aws })
     }
 
