@@ -8,13 +8,14 @@
 #[expect(dead_code, reason = "the tests subscribe in more ways")]
 mod socket;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use bitflow_bench::Error;
+use bitflow_bench::figures::{Durations, milliseconds};
+use bitflow_bench::world::World;
 use bitflow_local::functions;
-use bitflow_local::stack::{Settings, Stack};
-use jiff::Timestamp;
-use reqwest::Client as Http;
-use serde_json::{Value, json};
+use bitflow_local::stack::Settings;
+use serde_json::json;
 use socket::Client;
 
 const RUNS: usize = 200;
@@ -25,34 +26,27 @@ const WARM_UP: usize = 10;
 const CHANNEL: &str = "private-bitflow-admin";
 
 #[tokio::main]
-async fn main() -> Result<(), String> {
-    let functions = functions::build().map_err(|error| error.to_string())?;
-    let stack = Stack::start(Settings::passing(functions).without_limits());
-    let stack = stack.await.map_err(|error| error.to_string())?;
-    let measured = measure(&stack).await;
-    let stopped = stack.shutdown().await.map_err(|error| error.to_string());
-    measured.and(stopped)
+async fn main() -> Result<(), Error> {
+    let world = World::start(Settings::passing(functions::build()?)).await?;
+    let measured = measure(&world).await;
+    let took = world.stop(measured).await?;
+    println!(
+        "alert to browser, {} runs: median {} ms, p99 {} ms",
+        took.count(),
+        milliseconds(took.median()),
+        milliseconds(took.percentile(99))
+    );
+    Ok(())
 }
 
-async fn measure(stack: &Stack) -> Result<(), String> {
-    let http = Http::new();
-    let university = json!({
-        "name": "University",
-        "primary_email": "registrar@university.example",
-        "domain": "portal.university.example",
-        "storage_quota": 500_000_000_000_u64,
-    });
-    let made = admin(stack, &http, "/api/admin/universities", &university).await?;
-    let secret = made["portal_secret"].as_str().unwrap_or_default();
-    let secret = secret.to_owned().into();
-    let settled = stack.settle().await;
-    settled.map_err(|pending| format!("{pending:?}"))?;
-
-    let pusher = &stack.info().pusher;
+async fn measure(world: &World) -> Result<Durations, Error> {
+    let university = world.onboard("university").await?;
+    world.settle().await?;
+    let pusher = &world.info().pusher;
     let address = format!("{}:{}", pusher.host, pusher.port);
     let mut browser = Client::connect(&address, &pusher.key).await;
     let asked = json!({ "socket_id": browser.socket_id, "channel_name": CHANNEL });
-    let auth = admin(stack, &http, "/broadcasting/auth", &asked).await?;
+    let auth = world.post("/broadcasting/auth", &asked).await?;
     browser.subscribe_as(CHANNEL, &auth).await;
 
     let mut took = Vec::with_capacity(RUNS);
@@ -60,51 +54,19 @@ async fn measure(stack: &Stack) -> Result<(), String> {
         // Each of another type, so that none is a repeat.
         let alert = json!({
             "type": format!("run_{run}"),
-            "university_id": made["id"],
+            "university_id": university.id,
             "message": "Storage quota exceeded",
         });
-        let body = alert.to_string();
-        let signature = bitflow_university::sign(&secret, body.as_bytes(), now());
-        let request = http
-            .post(format!("{}/api/admin/alerts", stack.info().api_url))
-            .header("content-type", "application/json")
-            .header("x-signature", signature)
-            .body(body);
         let started = Instant::now();
-        let (answer, heard) = tokio::join!(request.send(), browser.next());
-        let status = answer.map_err(|error| error.to_string())?.status();
-        if status.as_u16() != 201 || heard["event"] != "alert.created" {
-            return Err(format!("{status}, {heard}"));
+        let raised = world.post_signed("/api/admin/alerts", &alert, &university);
+        let (raised, heard) = tokio::join!(raised, browser.next());
+        raised?;
+        if heard["event"] != "alert.created" {
+            return Err(format!("the browser heard {heard}").into());
         }
         if run >= WARM_UP {
             took.push(started.elapsed());
         }
     }
-    took.sort_unstable();
-    let at = |percent: usize| milliseconds(took[(RUNS * percent / 100).min(RUNS - 1)]);
-    println!(
-        "alert to browser, {RUNS} runs: median {} ms, p99 {} ms",
-        at(50),
-        at(99)
-    );
-    Ok(())
-}
-
-async fn admin(stack: &Stack, http: &Http, path: &str, body: &Value) -> Result<Value, String> {
-    let request = http
-        .post(format!("{}{path}", stack.info().api_url))
-        .bearer_auth(&stack.info().admin_token)
-        .json(body);
-    let answer = request.send().await.map_err(|error| error.to_string())?;
-    answer.json().await.map_err(|error| error.to_string())
-}
-
-fn milliseconds(took: Duration) -> String {
-    let micros = took.as_micros();
-    format!("{}.{:02}", micros / 1000, micros % 1000 / 10)
-}
-
-#[expect(clippy::disallowed_methods, reason = "signatures are of the real time")]
-fn now() -> Timestamp {
-    Timestamp::now()
+    Ok(took.into_iter().collect())
 }

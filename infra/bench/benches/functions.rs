@@ -1,22 +1,24 @@
 //! How long each function takes from the start of its process to its first `/next`, what it then has
 //! resident, and how large its package is. Release builds.
 //!
-//! `cargo bench --profile dev --workspace --bench functions`, or with `-- NAME…` for some. The
-//! Runtime API is a socket of this process, so a start is what the function itself takes, and no
-//! request goes to AWS or a vendor before the first event: that is part of what is measured.
+//! `cargo bench --profile dev --workspace --bench functions`, or with `-- NAME…` for some, and with
+//! `--packages .aws-sam/build` the packages that `sam build` made there. The Runtime API is a socket
+//! of this process, so a start is what the function itself takes, and no request goes to AWS or a
+//! vendor before the first event: that is part of what is measured.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use bitflow_local::functions;
+use bitflow_bench::Error;
+use bitflow_bench::builds::{self, Arguments};
+use bitflow_bench::figures::{Durations, bar, megabytes, milliseconds};
 use bitflow_local::stack::{Settings, Stack};
 use bitflow_local::template::model::Function;
 use flate2::Compression;
@@ -31,39 +33,41 @@ const STARTS: usize = 15;
 /// Characters of the plot for the slowest function.
 const WIDTH: usize = 40;
 
-type Error = Box<dyn std::error::Error>;
-
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let wanted: BTreeSet<_> = std::env::args()
-        .skip(1)
-        .filter(|it| !it.starts_with('-'))
-        .collect();
-    let debug = functions::build()?;
-    let stack = Stack::start(Settings::passing(debug.clone())).await?;
-    let declared = stack.model().functions.clone();
-    stack.shutdown().await?;
-    let named = |it: &Function| wanted.is_empty() || wanted.contains(&it.binary);
-    let declared: Vec<_> = declared.into_iter().filter(named).collect();
-    let names: Vec<_> = declared.iter().map(|it| it.binary.as_str()).collect();
-    let binaries = functions::build_release(&names)?;
-
+    let arguments = Arguments::read()?;
+    let all = builds::all()?;
+    let wanted = if arguments.names.is_empty() {
+        &all
+    } else {
+        &arguments.names
+    };
+    let binaries = builds::release(wanted, arguments.packages.as_deref())?;
+    let declared = declared(&all).await?;
     let runtime_api = RuntimeApi::start().await?;
     let mut rows = Vec::new();
-    for function in &declared {
-        let row = measure(function, &binaries[&function.binary], &runtime_api).await?;
-        eprintln!("{}: {:.1} ms", row.name, milliseconds(row.start));
-        rows.push(row);
+    for name in wanted {
+        let function = declared.iter().find(|it| it.binary == *name);
+        let function = function.ok_or_else(|| format!("template.yaml has no {name}"))?;
+        rows.push(measure(function, &binaries[name], &runtime_api).await?);
     }
     print(&rows);
     Ok(())
+}
+/// The functions as `template.yaml` has them. Of a stack that invokes none, so that it needs no
+/// binaries.
+async fn declared(names: &[String]) -> Result<Vec<Function>, Error> {
+    let none = names.iter().map(|name| (name.clone(), PathBuf::new()));
+    let stack = Stack::start(Settings::passing(none.collect())).await?;
+    let declared = stack.model().functions.clone();
+    stack.shutdown().await?;
+    Ok(declared)
 }
 
 /// What was measured of one function.
 struct Row {
     name: String,
-    start: Duration,
-    slowest: Duration,
+    starts: Durations,
     resident_kib: u64,
     binary_bytes: u64,
     package_bytes: u64,
@@ -81,15 +85,13 @@ async fn measure(function: &Function, binary: &Path, api: &RuntimeApi) -> Result
         process.kill().await?;
         starts.push(took);
     }
-    starts.sort_unstable();
     resident.sort_unstable();
     let bytes = std::fs::read(binary)?;
     let mut package = DeflateEncoder::new(Vec::new(), Compression::best());
     package.write_all(&bytes)?;
     Ok(Row {
         name: function.binary.clone(),
-        start: starts[STARTS / 2],
-        slowest: starts[STARTS - 1],
+        starts: starts.into_iter().collect(),
         resident_kib: resident[STARTS / 2],
         binary_bytes: bytes.len() as u64,
         package_bytes: package.finish()?.len() as u64,
@@ -167,15 +169,6 @@ impl RuntimeApi {
     }
 }
 
-fn milliseconds(took: Duration) -> f64 {
-    took.as_secs_f64() * 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1_000_000.0
-}
-
 /// A table in Markdown, and a plot of the starts below it.
 fn print(rows: &[Row]) {
     println!(
@@ -184,34 +177,26 @@ fn print(rows: &[Row]) {
     println!("|---|---|---|---|---|---|");
     for row in rows {
         println!(
-            "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            "| {} | {} | {} | {} | {} | {} |",
             row.name,
-            milliseconds(row.start),
-            milliseconds(row.slowest),
+            milliseconds(row.starts.median()),
+            milliseconds(row.starts.longest()),
             megabytes(row.resident_kib * 1024),
             megabytes(row.binary_bytes),
             megabytes(row.package_bytes),
         );
     }
-    let Some(longest) = rows.iter().map(|row| row.start).max() else {
+    let starts = || {
+        rows.iter()
+            .filter_map(|row| Some((&row.name, row.starts.median()?)))
+    };
+    let Some(longest) = starts().map(|(_, start)| start).max() else {
         return;
     };
     println!("\n```\nstart, ms");
-    for row in rows {
-        let share = row.start.as_secs_f64() / longest.as_secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "a share of the width"
-        )]
-        let bar = (share * WIDTH as f64).round() as usize;
-        println!(
-            "{:>34} {:<WIDTH$} {:.1}",
-            row.name,
-            "#".repeat(bar),
-            milliseconds(row.start)
-        );
+    for (name, start) in starts() {
+        let bar = bar(start, longest, WIDTH);
+        println!("{name:>34} {bar:<WIDTH$} {}", milliseconds(Some(start)));
     }
     println!("```");
 }

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::aws::Identity;
+use crate::aws::calls::Calls;
 use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
-use crate::aws::endpoint::{self, Calls, Services};
+use crate::aws::endpoint::{self, Services};
 use crate::aws::eventbridge::{EventBridge, PatternError};
 use crate::aws::iam::{DestinationError, Iam};
 use crate::aws::s3::{self, S3Error};

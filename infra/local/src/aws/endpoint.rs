@@ -1,8 +1,5 @@
 //! The one AWS endpoint: who is meant is told by `X-Amz-Target`, by the path, or else it is S3.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -12,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Identity;
+use super::calls::Calls;
 use super::dynamodb::DynamoDb;
 use super::eventbridge::EventBridge;
 use super::iam::needs::{self, Need};
@@ -45,23 +43,11 @@ pub struct Services {
     pub recorder: Recorder,
 }
 
-/// How often each operation was called; a cheap handle. S3 is not counted.
-#[derive(Debug, Clone, Default)]
-pub struct Calls {
-    counts: Arc<Mutex<BTreeMap<String, u64>>>,
-}
-
-impl Calls {
-    /// So far, by `<service>.<operation>`, e.g. `DynamoDB.Query`.
-    pub fn so_far(&self) -> BTreeMap<String, u64> {
-        self.counts.lock().expect("no holder panics").clone()
-    }
-
-    fn count(&self, service: &str, operation: &str) {
-        // `DynamoDB_20120810` and so on.
-        let service = service.split('_').next().unwrap_or(service);
-        let mut counts = self.counts.lock().expect("no holder panics");
-        *counts.entry(format!("{service}.{operation}")).or_default() += 1;
+impl Services {
+    /// Counts a call by whoever has this access key.
+    fn count(&self, access_key_id: Option<&str>, service: &str, operation: &str) {
+        let function = self.iam.function(access_key_id);
+        self.calls.count(function, service, operation);
     }
 }
 
@@ -179,6 +165,10 @@ async fn dispatch(State(services): State<Services>, request: Request) -> Respons
     else {
         let (method, uri) = (request.method().as_str(), request.uri());
         let what = asked_of_s3(method, uri.path(), uri.query().unwrap_or_default());
+        let caller = iam::access_key_id(request.headers(), uri);
+        let operation = what.split(' ').next().unwrap_or_default();
+        let operation = operation.trim_start_matches("S3.");
+        services.count(caller.as_deref(), "S3", operation);
         let noted = services.recorder.call_of_s3(request.headers(), &what);
         let answer = services.s3.serve(request).await;
         if let Some(noted) = noted {
@@ -227,7 +217,7 @@ async fn serve(
     body: Bytes,
 ) -> Response {
     let (service, operation) = target.split_once('.').unwrap_or((target, ""));
-    services.calls.count(service, operation);
+    services.count(caller, service, operation);
     let (service, operation) = (service.to_owned(), operation.to_owned());
     let is_function = services.iam.is_function(caller);
     if service.starts_with("DynamoDB") {
@@ -238,8 +228,10 @@ async fn serve(
             }
         }
         // On a task of its own: a client that dies must not keep the streams from being woken.
-        let served =
-            tokio::spawn(async move { dynamodb(&services, &operation, headers, body).await });
+        let caller = caller.map(str::to_owned);
+        let served = tokio::spawn(async move {
+            dynamodb(&services, caller.as_deref(), &operation, headers, body).await
+        });
         return served
             .await
             .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
@@ -316,6 +308,7 @@ async fn may_invoke(
 
 async fn dynamodb(
     services: &Services,
+    caller: Option<&str>,
     operation: &str,
     headers: HeaderMap,
     body: Bytes,
@@ -325,6 +318,7 @@ async fn dynamodb(
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, error);
     }
     let _writing = services.dynamodb.begins(operation, &body);
+    let body = services.calls.asking(operation, body);
     let mut forwarded = services.http.post(services.dynamodb.url()).body(body);
     for (name, value) in &headers {
         if !matches!(*name, header::HOST | header::CONTENT_LENGTH) {
@@ -339,6 +333,8 @@ async fn dynamodb(
     match answered.await {
         Ok((status, mut headers, body)) => {
             headers.remove(header::TRANSFER_ENCODING);
+            let function = services.iam.function(caller);
+            services.calls.add_units(function, operation, &body);
             (status, headers, body).into_response()
         }
         Err(error) => {

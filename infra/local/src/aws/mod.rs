@@ -1,5 +1,6 @@
 //! The AWS services behind one endpoint, as `template.yaml` declares them.
 
+pub mod calls;
 pub mod dynamodb;
 pub mod endpoint;
 pub mod eventbridge;

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Settings;
+use super::report;
 use crate::console::witness;
 use crate::template::model::Function;
 
@@ -36,6 +37,8 @@ pub(super) struct Environment {
     exited: watch::Receiver<bool>,
     tail: Arc<Mutex<String>>,
     fetched: AtomicBool,
+    /// What it had used when it was last asked.
+    cpu: Mutex<Duration>,
 }
 
 /// One invocation, to be fetched by the process.
@@ -145,6 +148,7 @@ impl Environment {
             exited,
             tail,
             fetched: AtomicBool::new(false),
+            cpu: Mutex::default(),
         }))
     }
 
@@ -174,6 +178,14 @@ impl Environment {
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:"))?;
         peak.split_whitespace().next()?.parse().ok()
+    }
+
+    /// The CPU time that the process used since this was last asked, or since its start; known on
+    /// Linux only.
+    pub(super) fn cpu_since(&self) -> Option<Duration> {
+        let used = report::cpu(self.process_id?)?;
+        let before = std::mem::replace(&mut *self.cpu.lock().expect("no holder panics"), used);
+        Some(used.saturating_sub(before))
     }
 
     /// Gives the process one invocation, and waits for how it ends.

@@ -1,11 +1,13 @@
 //! Runs functions as their real binaries over the Runtime API.
 //!
 //! [`environment`] is one process, [`runtime_api`] what it talks to, [`invoke_api`] what clients
-//! talk to, [`sources`] what polls queues and streams, [`gate`] what their own calls pass.
+//! talk to, [`sources`] what polls queues and streams, [`gate`] what their own calls pass, [`report`]
+//! what an invocation took.
 
 mod environment;
 pub mod gate;
 pub mod invoke_api;
+pub mod report;
 mod runtime_api;
 pub mod sources;
 pub(crate) mod trace;
@@ -14,11 +16,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::aws::Identity;
@@ -31,6 +35,7 @@ use crate::progress::{Pending, Progress};
 use crate::template::model::{Function, Trigger};
 use environment::{Ended, Environment};
 use gate::{Gate, Upstreams};
+use report::{Report, Reports};
 
 /// Largest request or answer of a synchronous invocation, bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -77,6 +82,7 @@ struct Inner {
     server: JoinHandle<()>,
     asynchronous: Mutex<BTreeMap<uuid::Uuid, (String, Option<Timestamp>)>>,
     gate: Option<Gate>,
+    reports: Reports,
 }
 
 /// One function and its processes that wait for work.
@@ -189,6 +195,7 @@ impl Lambda {
             server,
             asynchronous: Mutex::default(),
             gate,
+            reports: Reports::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -238,6 +245,7 @@ impl Lambda {
             .acquire()
             .await
             .map_err(|_| InvokeError::Stopping)?;
+        let began = Instant::now();
         let idle = host.idle.lock().expect("no holder panics").pop();
         let environment = match idle {
             Some(environment) if environment.is_alive() => environment,
@@ -249,16 +257,26 @@ impl Lambda {
         }
         let request_id = uuid::Uuid::new_v4().to_string();
         let trace = trace::of_invocation(trace.as_deref(), &request_id);
+        let is_cold = !environment.has_run();
         let noted = self.inner.settings.recorder.invoked(&Invoked {
             function: binary,
             request_id: &request_id,
             environment: &environment.id,
-            is_cold: !environment.has_run(),
+            is_cold,
             payload: &payload,
         });
         let ended = environment
             .run(&request_id, payload, trace, host.function.timeout)
             .await;
+        let took = began.elapsed();
+        self.inner.reports.send(|| Report {
+            function: binary.to_owned(),
+            began,
+            took,
+            is_cold,
+            cpu: environment.cpu_since(),
+            peak_memory_kib: environment.peak_memory_kib(),
+        });
         let log_tail = environment.take_log_tail();
         let (payload, function_error) = match ended {
             Ended::Answered(payload) => (payload, None),
@@ -434,6 +452,12 @@ impl Lambda {
                 )
             },
         )
+    }
+
+    /// What every invocation takes from now on, in the order in which they end; to this receiver
+    /// and no longer to an earlier one.
+    pub fn reports(&self) -> UnboundedReceiver<Report> {
+        self.inner.reports.subscribe()
     }
 
     /// What the functions' calls pass, where they are to.

@@ -169,7 +169,13 @@ impl Iam {
 
     /// Whether this key is a function's, which may not do everything.
     pub fn is_function(&self, access_key_id: Option<&str>) -> bool {
-        access_key_id.is_some_and(|key| self.inner.roles.contains_key(key))
+        self.function(access_key_id).is_some()
+    }
+
+    /// The binary of the function that has this key.
+    pub fn function(&self, access_key_id: Option<&str>) -> Option<&str> {
+        let role = self.inner.roles.get(access_key_id?)?;
+        Some(&role.binary)
     }
 
     /// Lets a call pass whose needs are all granted, and notes by what; of several statements that
