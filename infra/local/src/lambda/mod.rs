@@ -269,14 +269,6 @@ impl Lambda {
             .run(&request_id, payload, trace, host.function.timeout)
             .await;
         let took = began.elapsed();
-        self.inner.reports.send(|| Report {
-            function: binary.to_owned(),
-            began,
-            took,
-            is_cold,
-            cpu: environment.cpu_since(),
-            peak_memory_kib: environment.peak_memory_kib(),
-        });
         let log_tail = environment.take_log_tail();
         let (payload, function_error) = match ended {
             Ended::Answered(payload) => (payload, None),
@@ -312,11 +304,18 @@ impl Lambda {
             environment.kill().await;
             self.inner.environments.remove(&environment);
         } else {
-            host.idle
-                .lock()
-                .expect("no holder panics")
-                .push(environment);
+            let mut idle = host.idle.lock().expect("no holder panics");
+            idle.push(environment.clone());
         }
+        self.inner.reports.send(|| Report {
+            function: binary.to_owned(),
+            began,
+            took,
+            function_error,
+            is_cold,
+            cpu: environment.cpu_since(),
+            peak_memory_kib: environment.peak_memory_kib(),
+        });
         Ok(output)
     }
 
@@ -501,21 +500,21 @@ impl Lambda {
     }
 
     fn spawn(&self, host: &Host) -> Result<Arc<Environment>, InvokeError> {
-        let settings = &self.inner.settings;
-        let environment = Environment::spawn(
-            &host.function,
-            &host.executable,
-            &host.detour,
-            &self.inner.runtime_api_url,
-            settings,
-            self.inner.environments.log_of(&host.function.binary),
-        )
-        .map_err(|source| InvokeError::Start {
+        let log = self.inner.environments.log_of(&host.function.binary);
+        let started = self.inner.environments.start(|| {
+            Environment::spawn(
+                &host.function,
+                &host.executable,
+                &host.detour,
+                &self.inner.runtime_api_url,
+                &self.inner.settings,
+                log,
+            )
+        });
+        started.map_err(|source| InvokeError::Start {
             binary: host.function.binary.clone(),
             source,
-        })?;
-        self.inner.environments.add(environment.clone());
-        Ok(environment)
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::FunctionError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// One invocation, as it ended.
@@ -15,6 +16,8 @@ pub struct Report {
     pub began: Instant,
     /// From then until it answered.
     pub took: Duration,
+    /// Whether it failed.
+    pub function_error: Option<FunctionError>,
     /// Whether a process was started for it.
     pub is_cold: bool,
     /// What the process used since its last report, or since its start; known on Linux only.

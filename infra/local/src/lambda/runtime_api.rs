@@ -23,11 +23,16 @@ pub(super) struct Environments {
 }
 
 impl Environments {
-    pub(super) fn add(&self, environment: Arc<Environment>) {
-        self.live
-            .lock()
-            .expect("no holder panics")
-            .insert(environment.id.clone(), environment);
+    /// Starts a process. It may ask for work before this returns: whoever looks for it meanwhile
+    /// waits until it is known.
+    pub(super) fn start(
+        &self,
+        spawn: impl FnOnce() -> std::io::Result<Arc<Environment>>,
+    ) -> std::io::Result<Arc<Environment>> {
+        let mut live = self.live.lock().expect("no holder panics");
+        let environment = spawn()?;
+        live.insert(environment.id.clone(), environment.clone());
+        Ok(environment)
     }
 
     pub(super) fn remove(&self, environment: &Environment) {
