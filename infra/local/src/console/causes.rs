@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// What an invocation was made for.
@@ -92,6 +93,56 @@ struct Attributes {
 #[serde(rename_all = "PascalCase")]
 struct Change {
     new_image: Option<BTreeMap<String, Value>>,
+}
+
+/// What a webhook says of itself; each is empty where it says nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Webhook {
+    /// What it tells of: an event's type, or a metric.
+    pub(super) about: String,
+    /// The request that caused it, by the vendor's id.
+    /// <https://docs.stripe.com/api/events/object#event_object-request>
+    pub(super) caused_by: String,
+}
+
+impl Webhook {
+    /// Of a request's body, whatever that is. Whoever sends it is not known yet: what is no name is
+    /// not taken.
+    pub(super) fn of(body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Body {
+            #[serde(rename = "type")]
+            kind: Option<String>,
+            metric: Option<String>,
+            request: Option<Cause>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Cause {
+            Request { id: Option<String> },
+            Other(IgnoredAny),
+        }
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let request = match body.request {
+            Some(Cause::Request { id }) => id,
+            Some(Cause::Other(_)) | None => None,
+        };
+        Self {
+            about: name(body.kind.or(body.metric)),
+            caused_by: name(request),
+        }
+    }
+}
+
+fn name(text: Option<String>) -> String {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let text = text.unwrap_or_default();
+    if text.len() <= 60 && text.chars().all(is_name) {
+        text
+    } else {
+        String::new()
+    }
 }
 
 /// Of an invocation's payload.
@@ -192,6 +243,24 @@ mod tests {
             { "dynamodb": { "NewImage": { "detail": { "S": envelope().to_string() } } } },
         ] });
         check(row, &[Cause::Row(told())]);
+    }
+
+    #[test]
+    fn a_webhook_says_what_it_tells_of_and_what_caused_it() {
+        let check = |body: Value, about: &str, caused_by: &str| {
+            let webhook = Webhook::of(body.to_string().as_bytes());
+            assert_eq!((&*webhook.about, &*webhook.caused_by), (about, caused_by));
+        };
+        let event = |id: Value| json!({ "type": "invoice.paid", "request": { "id": id } });
+        check(event(json!("req_1")), "invoice.paid", "req_1");
+        check(event(json!(null)), "invoice.paid", "");
+        check(event(json!("<a name>")), "invoice.paid", "");
+        check(event(json!("r".repeat(61))), "invoice.paid", "");
+        // Before 2017 it was the id alone.
+        let older = json!({ "type": "invoice.paid", "request": "req_1" });
+        check(older, "invoice.paid", "");
+        check(json!({ "metric": "storage" }), "storage", "");
+        check(json!([1]), "", "");
     }
 
     #[test]
