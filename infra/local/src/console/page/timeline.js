@@ -233,10 +233,11 @@ function links(name, flows, further) {
 }
 
 function link(name, flow) {
+  const isTold = name === 'Led to' && flow.about;
   return h('a', { href: flowLink(flow.id), 'data-focus': `${name} ${flow.id}` },
     h('span', { class: `dot ${flow.outcome}`, title: OUTCOMES[flow.outcome] }),
-    h('span', {}, ...titled(flow, false)),
-    flow.call && h('small', {}, `by ${flow.call.replace('/v1', '')}`));
+    isTold ? h('span', { class: 'kind' }, flow.about) : h('span', {}, ...titled(flow, false)),
+    flow.call && h('small', {}, `by ${flow.call.replace('/v1', '').replace(/\/[a-z]+_\w{14,}/g, '/…')}`));
 }
 
 /** Everything said of a span; of a function also what it logged, of a call what it led to. */
