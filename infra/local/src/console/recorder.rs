@@ -4,7 +4,7 @@
 //! Requests, events and messages are known by their ids. A call of AWS tells by its trace header
 //! whose invocation it is, one of a vendor by its path ([`witness`](super::witness)); an invocation
 //! tells by its payload what it follows from. Of several messages in one invocation a call belongs to
-//! those whose ids are in it, or to all where none is.
+//! those whose ids are in it, or where none is to one of each flow.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -231,11 +231,13 @@ impl Recorder {
     pub(super) fn call_of_vendor(&self, environment: &str, call: &VendorCall<'_>) -> Option<Noted> {
         let key = call.idempotency_key.unwrap_or_default();
         let noted = self.note(|state, now| {
-            let mut running = state.running.values();
+            let mut running = state.running.values_mut();
             let Some(running) = running.find(|it| it.environment == environment) else {
                 return Vec::new();
             };
-            let below = running.about(&[call.body, b" ", key.as_bytes()].concat());
+            let text = [call.body, b" ", key.as_bytes()].concat();
+            running.learn(&text, key);
+            let below = running.about(&text);
             let add = below.into_iter().map(|place| {
                 let mut span = Span::new(Kind::Vendor, call.vendor, now);
                 span.about = format!("{} {}", call.method, call.path);
