@@ -176,18 +176,6 @@ fn of_record(record: Record<'_>) -> Option<Cause> {
     )))
 }
 
-/// The events that a call of DynamoDB commits.
-pub(super) fn committed(body: &Value) -> Vec<Told> {
-    let items = body["TransactItems"].as_array();
-    let puts = items.into_iter().flatten().map(|item| &item["Put"]);
-    let rows = puts.filter(|put| {
-        let table = put["TableName"].as_str();
-        table.is_some_and(|it| it.ends_with("-outbox"))
-    });
-    rows.filter_map(|put| Some(Told::of_text(put["Item"]["detail"]["S"].as_str()?)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,16 +255,5 @@ mod tests {
     fn the_bus_puts_an_event_into_another() {
         let around = json!({ "id": "b", "detail": envelope() });
         assert_eq!(Told::of_text(&around.to_string()), told());
-    }
-
-    #[test]
-    fn a_transaction_commits_what_it_puts_into_the_outbox() {
-        let row = json!({ "detail": { "S": envelope().to_string() } });
-        let body = json!({ "TransactItems": [
-            { "Put": { "TableName": "x-universities", "Item": row } },
-            { "Put": { "TableName": "x-outbox", "Item": row } },
-            { "Update": { "TableName": "x-outbox" } },
-        ] });
-        assert_eq!(committed(&body), [told()]);
     }
 }

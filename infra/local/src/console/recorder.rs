@@ -14,13 +14,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::answer::{Answer, describe};
+use super::asked::Asked;
 use super::causes::{self, Told};
 use super::flows::{Flows, Kind, Outcome, Place, Span};
 use super::noted::{Noted, of_status};
 use super::running::{Below, Part, Running, State, apart};
 use crate::aws::sqs::queue::Message;
 use crate::clock::Clock;
-use crate::lambda::gate::asked_of_aws;
 use crate::lambda::{InvokeOutput, trace};
 use crate::stack::STACK_NAME;
 
@@ -162,21 +162,15 @@ impl Recorder {
     /// A function's call of AWS by a JSON protocol; nothing where it is nobody's.
     pub(crate) fn call(&self, headers: &HeaderMap, target: &str, body: &[u8]) -> Option<Noted> {
         let key = caller(headers)?;
-        let what = asked_of_aws(target, body, &format!("{STACK_NAME}-"));
-        let events = if what.starts_with("DynamoDB.TransactWriteItems") {
-            let body: Value = serde_json::from_slice(body).unwrap_or_default();
-            causes::committed(&body)
-        } else {
-            Vec::new()
-        };
-        let kind = match events.len() {
+        let Asked { what, commits } = Asked::of(target, body, &format!("{STACK_NAME}-"));
+        let kind = match commits.len() {
             0 => Kind::Call,
             _ => Kind::Transaction,
         };
         let mut noted = self.called(&key, kind, &what, headers, body)?;
         let mut lock = self.lock();
         let now = self.inner.clock.now();
-        for told in events {
+        for told in commits {
             if let Some(id) = &told.event_id {
                 noted.events.push(id.clone());
                 lock.commits(&noted.places, &told, now);
