@@ -71,7 +71,7 @@ impl Flows {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::flows::{Kind, MOST_FLOWS};
+    use super::super::flows::{Kind, MOST_FLOWS, Outcome};
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -80,7 +80,9 @@ mod tests {
         let flow = flows.begin(id, "POST /a".to_owned(), NOW);
         // A repeat is known by the id of the first.
         for _ in 0..2 {
-            let place = flows.add(flow, Span::new(Kind::Vendor, "Stripe", NOW));
+            let mut span = Span::new(Kind::Vendor, "Stripe", NOW);
+            span.end(Outcome::Done, NOW);
+            let place = flows.add(flow, span);
             flows.know_call(call, place.expect("room"));
         }
         flow
