@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// What an invocation was made for.
@@ -94,6 +95,56 @@ struct Change {
     new_image: Option<BTreeMap<String, Value>>,
 }
 
+/// What a webhook says of itself; each is empty where it says nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Webhook {
+    /// What it tells of: an event's type, or a metric.
+    pub(super) about: String,
+    /// The request that caused it, by the vendor's id.
+    /// <https://docs.stripe.com/api/events/object#event_object-request>
+    pub(super) caused_by: String,
+}
+
+impl Webhook {
+    /// Of a request's body, whatever that is. Whoever sends it is not known yet: what is no name is
+    /// not taken.
+    pub(super) fn of(body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Body {
+            #[serde(rename = "type")]
+            kind: Option<String>,
+            metric: Option<String>,
+            request: Option<Cause>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Cause {
+            Request { id: Option<String> },
+            Other(IgnoredAny),
+        }
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let request = match body.request {
+            Some(Cause::Request { id }) => id,
+            Some(Cause::Other(_)) | None => None,
+        };
+        Self {
+            about: name(body.kind.or(body.metric)),
+            caused_by: name(request),
+        }
+    }
+}
+
+fn name(text: Option<String>) -> String {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let text = text.unwrap_or_default();
+    if text.len() <= 60 && text.chars().all(is_name) {
+        text
+    } else {
+        String::new()
+    }
+}
+
 /// Of an invocation's payload.
 pub(super) fn of(payload: &[u8]) -> Vec<Cause> {
     let Ok(payload) = serde_json::from_slice::<Payload<'_>>(payload) else {
@@ -123,18 +174,6 @@ fn of_record(record: Record<'_>) -> Option<Cause> {
     Some(Cause::Row(Told::of_text(
         image.get("detail")?["S"].as_str()?,
     )))
-}
-
-/// The events that a call of DynamoDB commits.
-pub(super) fn committed(body: &Value) -> Vec<Told> {
-    let items = body["TransactItems"].as_array();
-    let puts = items.into_iter().flatten().map(|item| &item["Put"]);
-    let rows = puts.filter(|put| {
-        let table = put["TableName"].as_str();
-        table.is_some_and(|it| it.ends_with("-outbox"))
-    });
-    rows.filter_map(|put| Some(Told::of_text(put["Item"]["detail"]["S"].as_str()?)))
-        .collect()
 }
 
 #[cfg(test)]
@@ -195,19 +234,26 @@ mod tests {
     }
 
     #[test]
-    fn the_bus_puts_an_event_into_another() {
-        let around = json!({ "id": "b", "detail": envelope() });
-        assert_eq!(Told::of_text(&around.to_string()), told());
+    fn a_webhook_says_what_it_tells_of_and_what_caused_it() {
+        let check = |body: Value, about: &str, caused_by: &str| {
+            let webhook = Webhook::of(body.to_string().as_bytes());
+            assert_eq!((&*webhook.about, &*webhook.caused_by), (about, caused_by));
+        };
+        let event = |id: Value| json!({ "type": "invoice.paid", "request": { "id": id } });
+        check(event(json!("req_1")), "invoice.paid", "req_1");
+        check(event(json!(null)), "invoice.paid", "");
+        check(event(json!("<a name>")), "invoice.paid", "");
+        check(event(json!("r".repeat(61))), "invoice.paid", "");
+        // Before 2017 it was the id alone.
+        let older = json!({ "type": "invoice.paid", "request": "req_1" });
+        check(older, "invoice.paid", "");
+        check(json!({ "metric": "storage" }), "storage", "");
+        check(json!([1]), "", "");
     }
 
     #[test]
-    fn a_transaction_commits_what_it_puts_into_the_outbox() {
-        let row = json!({ "detail": { "S": envelope().to_string() } });
-        let body = json!({ "TransactItems": [
-            { "Put": { "TableName": "x-universities", "Item": row } },
-            { "Put": { "TableName": "x-outbox", "Item": row } },
-            { "Update": { "TableName": "x-outbox" } },
-        ] });
-        assert_eq!(committed(&body), [told()]);
+    fn the_bus_puts_an_event_into_another() {
+        let around = json!({ "id": "b", "detail": envelope() });
+        assert_eq!(Told::of_text(&around.to_string()), told());
     }
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::links::Calls;
+
 /// Flows that are remembered; those that only read go first.
 pub(super) const MOST_FLOWS: usize = 300;
 
@@ -108,7 +110,9 @@ pub(super) struct Flow {
     pub(super) begun_at: Timestamp,
     pub(super) spans: Vec<Span>,
     pub(super) left_out: usize,
-    /// Messages and events that lead here.
+    /// The request that it says caused what it tells of, by the vendor's id.
+    pub(super) caused_by: Option<String>,
+    /// Messages, events and calls that lead here.
     keys: Vec<Key>,
 }
 
@@ -128,6 +132,7 @@ impl Flow {
 enum Key {
     Message(String),
     Event(String),
+    Call(String),
 }
 
 /// A span, by its flow and its place there.
@@ -145,6 +150,7 @@ pub(super) struct Flows {
     by_id: HashMap<String, u64>,
     messages: HashMap<String, Place>,
     events: HashMap<String, Place>,
+    pub(super) calls: Calls,
 }
 
 impl Flows {
@@ -161,6 +167,7 @@ impl Flows {
             begun_at: at,
             spans: Vec::new(),
             left_out: 0,
+            caused_by: None,
             keys: Vec::new(),
         };
         self.kept.insert(self.last, flow);
@@ -194,7 +201,7 @@ impl Flows {
     }
 
     /// Newest first.
-    pub(super) fn newest(&self) -> impl Iterator<Item = &Flow> {
+    pub(super) fn newest(&self) -> impl DoubleEndedIterator<Item = &Flow> {
         self.kept.values().rev()
     }
 
@@ -246,6 +253,19 @@ impl Flows {
         self.events.insert(id.to_owned(), place);
     }
 
+    /// A vendor knows a call by this id.
+    pub(super) fn know_call(&mut self, id: &str, place: Place) {
+        self.know(Key::Call(id.to_owned()), place);
+        self.calls.know(id, place);
+    }
+
+    /// A flow tells of what the request with this id caused.
+    pub(super) fn tells_of(&mut self, flow: u64, id: &str) {
+        if let Some(flow) = self.kept.get_mut(&flow) {
+            flow.caused_by = Some(id.to_owned());
+        }
+    }
+
     pub(super) fn forget_event(&mut self, id: &str) {
         self.events.remove(id);
     }
@@ -272,6 +292,10 @@ impl Flows {
             let (known, id) = match key {
                 Key::Message(id) => (&mut self.messages, id),
                 Key::Event(id) => (&mut self.events, id),
+                Key::Call(id) => {
+                    self.calls.forget(&id, number);
+                    continue;
+                }
             };
             if known.get(&id).is_some_and(|it| it.flow == number) {
                 known.remove(&id);

@@ -4,15 +4,18 @@
 //!
 //! [`recorder`] is told by small hooks in the parts of the stack what happens, each of which is
 //! [`noted`], and keeps the last of it in memory, in [`flows`]. [`running`] knows what is under way,
-//! [`causes`] reads what an invocation or a message follows from, [`answer`] how an invocation went, and
-//! [`witness`] sees what vendors are asked. [`pages`] serves the page and what it shows ([`view`]),
-//! [`acts`] what its buttons do, and [`guard`] lets nobody in but the page and this machine's own tools.
+//! [`causes`] reads what an invocation, a message or a webhook follows from, [`asked`] what a call of
+//! AWS asks, [`answer`] how an invocation went, and [`witness`] sees what vendors are asked. [`links`]
+//! leads from one flow to another. [`pages`] serves the page and what it shows ([`view`]), [`acts`]
+//! what its buttons do, and [`guard`] lets nobody in but the page and this machine's own tools.
 
 mod acts;
 mod answer;
+mod asked;
 mod causes;
 mod flows;
 mod guard;
+mod links;
 pub(crate) mod noted;
 mod pages;
 pub mod recorder;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use super::causes::Webhook;
 use super::flows::{Outcome, Place};
 use super::recorder::Recorder;
 
@@ -32,12 +33,37 @@ impl Noted {
         SERVED.scope(places, served).await
     }
 
-    /// A few words of what it is.
-    pub(crate) fn is_about(&self, about: &str) {
+    /// A request has this body; if it is a webhook, that says what it is about.
+    pub(crate) fn has_body(&self, body: &[u8]) {
+        let webhook = Webhook::of(body);
+        if webhook == Webhook::default() {
+            return;
+        }
         self.recorder.change(|state, _| {
             for place in &self.places {
                 if let Some(span) = state.flows.span(*place) {
-                    about.clone_into(&mut span.about);
+                    webhook.about.clone_into(&mut span.about);
+                    if !webhook.caused_by.is_empty() {
+                        span.note("caused by request", &*webhook.caused_by);
+                        state.flows.tells_of(place.flow, &webhook.caused_by);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A vendor gave a call an id. What it tells of later names the call that was carried out, which
+    /// of a repeat is another one.
+    pub(super) fn known_as(&self, id: &str, carried_out: Option<&str>) {
+        let carried_out = carried_out.unwrap_or(id);
+        self.recorder.change(|state, _| {
+            for place in &self.places {
+                if let Some(span) = state.flows.span(*place) {
+                    span.note("request id", id);
+                    if carried_out != id {
+                        span.note("repeats request", carried_out);
+                    }
+                    state.flows.know_call(carried_out, *place);
                 }
             }
         });

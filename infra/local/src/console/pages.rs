@@ -67,10 +67,9 @@ pub(super) async fn flows(State(console): State<Arc<Console>>) -> Response {
 
 pub(super) async fn flow(State(console): State<Arc<Console>>, Path(id): Path<String>) -> Response {
     let now = console.clock.now();
-    let found = console.recorder.look(|flows| {
-        let flow = flows.flow(flows.of(&id)?)?;
-        Some(view::whole(flow, now))
-    });
+    let found = console
+        .recorder
+        .look(|flows| view::whole(flows, flows.of(&id)?, now));
     found.map_or_else(|| forgotten(&id), |flow| Json(flow).into_response())
 }
 

@@ -4,7 +4,7 @@
 //! Requests, events and messages are known by their ids. A call of AWS tells by its trace header
 //! whose invocation it is, one of a vendor by its path ([`witness`](super::witness)); an invocation
 //! tells by its payload what it follows from. Of several messages in one invocation a call belongs to
-//! those whose ids are in it, or to all where none is.
+//! those whose ids are in it, or where none is to one of each flow.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -14,13 +14,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::answer::{Answer, describe};
+use super::asked::Asked;
 use super::causes::{self, Told};
 use super::flows::{Flows, Kind, Outcome, Place, Span};
 use super::noted::{Noted, of_status};
 use super::running::{Below, Part, Running, State, apart};
 use crate::aws::sqs::queue::Message;
 use crate::clock::Clock;
-use crate::lambda::gate::asked_of_aws;
 use crate::lambda::{InvokeOutput, trace};
 use crate::stack::STACK_NAME;
 
@@ -162,21 +162,15 @@ impl Recorder {
     /// A function's call of AWS by a JSON protocol; nothing where it is nobody's.
     pub(crate) fn call(&self, headers: &HeaderMap, target: &str, body: &[u8]) -> Option<Noted> {
         let key = caller(headers)?;
-        let what = asked_of_aws(target, body, &format!("{STACK_NAME}-"));
-        let events = if what.starts_with("DynamoDB.TransactWriteItems") {
-            let body: Value = serde_json::from_slice(body).unwrap_or_default();
-            causes::committed(&body)
-        } else {
-            Vec::new()
-        };
-        let kind = match events.len() {
+        let Asked { what, commits } = Asked::of(target, body, &format!("{STACK_NAME}-"));
+        let kind = match commits.len() {
             0 => Kind::Call,
             _ => Kind::Transaction,
         };
         let mut noted = self.called(&key, kind, &what, headers, body)?;
         let mut lock = self.lock();
         let now = self.inner.clock.now();
-        for told in events {
+        for told in commits {
             if let Some(id) = &told.event_id {
                 noted.events.push(id.clone());
                 lock.commits(&noted.places, &told, now);
@@ -231,11 +225,13 @@ impl Recorder {
     pub(super) fn call_of_vendor(&self, environment: &str, call: &VendorCall<'_>) -> Option<Noted> {
         let key = call.idempotency_key.unwrap_or_default();
         let noted = self.note(|state, now| {
-            let mut running = state.running.values();
+            let mut running = state.running.values_mut();
             let Some(running) = running.find(|it| it.environment == environment) else {
                 return Vec::new();
             };
-            let below = running.about(&[call.body, b" ", key.as_bytes()].concat());
+            let text = [call.body, b" ", key.as_bytes()].concat();
+            running.learn(&text, key);
+            let below = running.about(&text);
             let add = below.into_iter().map(|place| {
                 let mut span = Span::new(Kind::Vendor, call.vendor, now);
                 span.about = format!("{} {}", call.method, call.path);

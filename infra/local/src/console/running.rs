@@ -1,8 +1,9 @@
 //! What is under way: which invocation does what for which flow, and where what begins belongs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::causes::{Cause, Told};
 use super::flows::{Flows, Kind, Place, Span};
@@ -134,16 +135,42 @@ impl State {
 }
 
 impl Running {
-    /// The parts that a text is about.
+    /// The parts that a text is about; where it names none, one of each flow, since a call is one.
     pub(super) fn about(&self, text: &[u8]) -> Vec<Place> {
-        let all = || self.parts.iter().map(|it| it.place).collect();
+        let named = self.named(text);
+        if !named.is_empty() {
+            return named;
+        }
+        let mut flows = BTreeSet::new();
+        let places = self.parts.iter().map(|it| it.place);
+        places.filter(|it| flows.insert(it.flow)).collect()
+    }
+
+    /// What a call says of one part holds for later calls that have only an id of this one's key:
+    /// of the invoice, say, that is made for a message and is not in it.
+    pub(super) fn learn(&mut self, text: &[u8], key: &str) {
+        let [about] = self.named(text)[..] else {
+            return;
+        };
+        for id in key.split(':').filter(|it| Uuid::try_parse(it).is_ok()) {
+            let mut known = self.parts.iter().flat_map(|it| &it.ids);
+            let is_new = !known.any(|known| known == id);
+            let part = self.parts.iter_mut().find(|it| it.place == about);
+            if let Some(part) = part.filter(|_| is_new) {
+                part.ids.push(id.to_owned());
+            }
+        }
+    }
+
+    /// The parts, of several, whose ids are in a text.
+    fn named(&self, text: &[u8]) -> Vec<Place> {
         if self.parts.len() < 2 {
-            return all();
+            return Vec::new();
         }
         let text = String::from_utf8_lossy(text);
         let named = |part: &&Part| part.ids.iter().any(|id| text.contains(id.as_str()));
-        let named: Vec<_> = self.parts.iter().filter(named).map(|it| it.place).collect();
-        if named.is_empty() { all() } else { named }
+        let named = self.parts.iter().filter(named);
+        named.map(|it| it.place).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::flows::{Flow, Kind, Outcome, Span};
+use super::flows::{Flow, Flows, Kind, Outcome, Span};
 
 /// A flow in a line.
 pub(super) fn summary(flow: &Flow, now: Timestamp) -> Value {
@@ -15,11 +15,10 @@ pub(super) fn summary(flow: &Flow, now: Timestamp) -> Value {
         .map(|it| it.name.as_str())
         .collect();
     events.dedup();
-    let about = flow.spans.first().filter(|it| it.kind == Kind::Request);
     json!({
         "id": flow.id,
         "title": flow.title,
-        "about": about.map_or("", |it| it.about.as_str()),
+        "about": about(flow),
         "status": status(flow),
         "outcome": outcome(flow),
         "begun_at": flow.begun_at,
@@ -34,8 +33,9 @@ pub(super) fn summary(flow: &Flow, now: Timestamp) -> Value {
     })
 }
 
-/// A flow with all that is in it.
-pub(super) fn whole(flow: &Flow, now: Timestamp) -> Value {
+/// A flow with all that is in it, and the flows before and after it.
+pub(super) fn whole(flows: &Flows, number: u64, now: Timestamp) -> Option<Value> {
+    let flow = flows.flow(number)?;
     let spans = flow.spans.iter().enumerate().filter(|(_, it)| !it.void);
     let spans = spans.map(|(at, span)| {
         let facts = span.facts.iter().map(|(name, value)| json!([name, value]));
@@ -57,7 +57,35 @@ pub(super) fn whole(flow: &Flow, now: Timestamp) -> Value {
     shown["spans"] = spans.into();
     shown["left_out"] = flow.left_out.into();
     shown["also"] = json!(flow.also);
-    shown
+    let from = flows.causes(flow).map(|(from, call)| {
+        let mut from = linked(from);
+        from["call"] = json!(call.about);
+        from
+    });
+    let led_to = flows.effects(number).map(|(to, call)| {
+        let mut to = linked(to);
+        to["span"] = call.into();
+        to
+    });
+    shown["follows_from"] = from.collect();
+    shown["led_to"] = led_to.collect();
+    Some(shown)
+}
+
+/// A flow, as another one leads to it.
+fn linked(flow: &Flow) -> Value {
+    json!({
+        "id": flow.id,
+        "title": flow.title,
+        "about": about(flow),
+        "outcome": outcome(flow),
+    })
+}
+
+/// What a webhook tells of.
+fn about(flow: &Flow) -> &str {
+    let request = flow.spans.first().filter(|it| it.kind == Kind::Request);
+    request.map_or("", |it| it.about.as_str())
 }
 
 /// What it all came to.

@@ -97,6 +97,10 @@ async fn see(State(witness): State<Witness>, request: Request, next: Next) -> Re
         return Response::from_parts(parts, Body::from_stream(broken));
     };
     if let Some(noted) = noted {
+        let header = |name| parts.headers.get(name).and_then(|it| it.to_str().ok());
+        if let Some(id) = header("request-id") {
+            noted.known_as(id, header("original-request"));
+        }
         noted.answered(parts.status.as_u16(), None);
     }
     Response::from_parts(parts, Body::from(body))

@@ -12,7 +12,6 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::Clock;
@@ -129,7 +128,7 @@ impl Inner {
         let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
             return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
-        noted.is_about(&kind(&body));
+        noted.has_body(&body);
         let asked = payload::Asked {
             request_id,
             parts: &parts,
@@ -235,25 +234,6 @@ fn trace_of(headers: &mut HeaderMap, now: Timestamp) -> Option<String> {
     let new = HeaderValue::from_str(&new).ok()?;
     let header = headers.entry("x-amzn-trace-id").or_insert(new);
     header.to_str().ok().map(str::to_owned)
-}
-
-/// What a webhook says that it tells of.
-fn kind(body: &[u8]) -> String {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Webhook {
-        #[serde(rename = "type")]
-        kind: Option<String>,
-        metric: Option<String>,
-    }
-    let webhook: Webhook = serde_json::from_slice(body).unwrap_or_default();
-    let kind = webhook.kind.or(webhook.metric).unwrap_or_default();
-    let is_name = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
-    if kind.len() <= 60 && kind.chars().all(is_name) {
-        kind
-    } else {
-        String::new()
-    }
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -1,7 +1,11 @@
 //! What the recorder makes of what went through.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bitflow_local::simulators::sendgrid;
 use bitflow_local::simulators::stripe::Failure;
+use jiff::ToSpan;
+use jiff::tz::TimeZone;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -151,6 +155,53 @@ async fn messages_of_one_invocation_are_told_apart() {
         };
         assert_eq!(fact(listener, "messages in this invocation"), "2");
         assert_eq!(spans(&flow, "vendor", "SendGrid").len(), 1, "{flow:#}");
+    }
+    stack.finish().await;
+}
+
+#[tokio::test]
+async fn messages_of_one_flow_are_told_apart_too() {
+    let stack = TestStack::start().await;
+    for name in ["Uppsala", "Lund"] {
+        let (university, _) = stack.onboarded(name).await;
+        stack.manual_plan(university, 99_000).await;
+    }
+    stack.settle().await;
+    stack.sources.pause("invoice-listener");
+    let today = TimeZone::UTC.to_datetime(stack.clock().now()).date();
+    let next = today.first_of_month().checked_add(1.month()).unwrap();
+    let due = format!("{next}T00:00:00Z");
+    stack.fire("generate-monthly-invoices-job", &due).await;
+    let invoice = stack.name("invoice");
+    stack
+        .until(async || stack.sqs.depth(&invoice).unwrap().visible == 2)
+        .await;
+    stack.sources.resume("invoice-listener");
+    stack.settle().await;
+    let title = format!("generate-monthly-invoices-job for {due}");
+    let flow = stack.flow(&title).await;
+    let listeners = spans(&flow, "function", "invoice-listener");
+    assert_eq!(fact(listeners[0], "messages in this invocation"), "2");
+    // Both invoices are made in it; each call is there once, below its own message.
+    let calls = spans(&flow, "vendor", "Stripe").into_iter();
+    let changes = calls.filter(|it| !fact(it, "idempotency key").is_null());
+    let mut of: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for call in changes {
+        assert_eq!(call["attempt"], 1, "{call:#}");
+        of.entry(call["parent"].to_string()).or_default().push(call);
+    }
+    let calls: Vec<usize> = of.values().map(Vec::len).collect();
+    assert_eq!(
+        (calls, &flow["retries"]),
+        (vec![3, 3], &json!(0)),
+        "{of:#?}"
+    );
+    for calls in of.values() {
+        let keys = calls.iter().map(|it| fact(it, "idempotency key"));
+        let invoices: BTreeSet<String> = keys
+            .map(|it| it.as_str().unwrap().split(':').nth(1).unwrap().to_owned())
+            .collect();
+        assert_eq!(invoices.len(), 1, "{calls:#?}");
     }
     stack.finish().await;
 }

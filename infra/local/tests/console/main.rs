@@ -4,6 +4,7 @@
 mod acts;
 mod browser;
 mod flows;
+mod links;
 mod page;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::support::TestStack;
 use crate::support::chromium::chromium;
+use crate::support::{TestStack, text};
 
 const SECTIONS: [&str; 7] = [
     "timeline",
@@ -142,12 +142,14 @@ async fn every_section_fits_a_phone_and_reads_light_and_dark() {
     let (uppsala, _) = stack.onboarded("Uppsala").await;
     stack.invoice(uppsala, 129_900).await;
     stack.settle().await;
-    let flow = stack.flow("POST /api/admin/universities").await;
-    let flow = format!("timeline/{}", flow["id"].as_str().expect("an id"));
+    let invoices = format!("POST /api/admin/universities/{uppsala}/invoices");
+    let flow = stack.flow(&invoices).await;
+    let follows = &flow["led_to"][0];
+    let [flow, follows] = [&flow, follows].map(|it| format!("timeline/{}", text(&it["id"])));
     let mut grounds = Vec::new();
     for (width, scheme) in [(1280, "light"), (390, "dark"), (390, "light")] {
         page.look(width, scheme).await;
-        for section in SECTIONS.into_iter().chain([&*flow]) {
+        for section in SECTIONS.into_iter().chain([&*flow, &follows]) {
             page.open(&format!("{}/_console#{section}", stack.info().api_url))
                 .await;
             page.until("document.querySelector('.row, .item, .card, .none')")
@@ -176,6 +178,85 @@ async fn every_section_fits_a_phone_and_reads_light_and_dark() {
     assert_eq!(page.complaints, [""; 0]);
     drop(page);
     stack.finish().await;
+}
+
+#[tokio::test]
+async fn links_lead_from_a_call_to_its_webhooks_and_back() {
+    let Some(mut page) = browser().await else {
+        return;
+    };
+    let stack = TestStack::start().await;
+    let (uppsala, _) = stack.onboarded("Uppsala").await;
+    stack.invoice(uppsala, 129_900).await;
+    stack.settle().await;
+    let title = format!("POST /api/admin/universities/{uppsala}/invoices");
+    let made = stack.flow(&title).await;
+    let [first, ..] = &made["led_to"].as_array().expect("a list")[..] else {
+        panic!("{made:#}");
+    };
+    let is_shown = |flow: &Value| format!("document.querySelector('.flow').dataset.id === {flow}");
+    page.look(1280, "light").await;
+    let console = format!("{}/_console", stack.info().api_url);
+    page.open(&format!("{console}#timeline/{}", text(&made["id"])))
+        .await;
+    page.until(&is_shown(&made["id"])).await;
+    assert_eq!(nav(&mut page, "Follows from").await, json!(null));
+    let led = nav(&mut page, "Led to").await;
+    let led = led.as_array().expect("links");
+    assert!(text(&led[0]).contains(&text(&first["about"])), "{led:?}");
+
+    // There and back again, with the keyboard.
+    page.eval("document.querySelector('.flow h2').focus()")
+        .await;
+    tab_to(&mut page, "Led to").await;
+    page.press("Enter").await;
+    page.until(&is_shown(&first["id"])).await;
+    page.until("document.activeElement.matches('.flow h2')")
+        .await;
+    let from = nav(&mut page, "Follows from").await;
+    let from = from.as_array().expect("a link");
+    assert_eq!(from.len(), 1, "{from:?}");
+    assert!(text(&from[0]).contains("by POST /invoices"), "{from:?}");
+    tab_to(&mut page, "Follows from").await;
+    page.press("Enter").await;
+    page.until(&is_shown(&made["id"])).await;
+    page.until("document.activeElement.matches('.flow h2')")
+        .await;
+
+    // The call itself leads there, too.
+    let row = format!("[data-focus=\"span {}\"]", first["span"]);
+    page.eval(&format!("document.querySelector('{row}').click()"))
+        .await;
+    let link = format!(
+        "document.querySelector('.more .links a[href$=\"{}\"]')",
+        text(&first["id"])
+    );
+    page.until(&link).await;
+    assert_eq!(page.complaints, [""; 0]);
+    drop(page);
+    stack.finish().await;
+}
+
+/// The texts of a flow's links of this name.
+async fn nav(page: &mut Browser, name: &str) -> Value {
+    let links = format!("[...document.querySelectorAll('.head nav[aria-label=\"{name}\"] a')]");
+    page.eval(&format!(
+        "{links}.length ? {links}.map((it) => it.textContent) : null"
+    ))
+    .await
+}
+
+/// Presses Tab until the focus is on the first of these links, where it must be seen.
+async fn tab_to(page: &mut Browser, name: &str) {
+    let is_there = format!("document.activeElement.matches('.head nav[aria-label=\"{name}\"] a')");
+    for _ in 0..8 {
+        page.press("Tab").await;
+        if page.eval(&is_there).await == true {
+            assert_ne!(outline(page).await, "none");
+            return;
+        }
+    }
+    panic!("{name} is out of the keyboard's reach");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use bitflow_local::simulators::stripe::Failure;
 use jiff::SignedDuration;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Answer, Stripe, id};
 
@@ -33,6 +33,51 @@ async fn idempotency_keys_repeat_the_first_answer() {
         .advance_to(stripe.clock.now() + SignedDuration::from_hours(25));
     let third = keyed(&stripe, "name=a", "k").await;
     assert!(!replayed(&third) && third.body["id"] != first.body["id"]);
+}
+
+/// <https://docs.stripe.com/api/events/object#event_object-request>
+#[tokio::test]
+async fn an_event_names_the_request_that_caused_it() {
+    let stripe = Stripe::start().await;
+    let first = keyed(&stripe, "name=a", "k").await;
+    let caused = json!({ "id": first.header("request-id"), "idempotency_key": "k" });
+    assert_eq!(stripe.event("customer.created")["request"], caused);
+    // A repeat has an id of its own, and names the one that was carried out.
+    let again = keyed(&stripe, "name=a", "k").await;
+    assert_ne!(again.header("request-id"), first.header("request-id"));
+    for answer in [&first, &again] {
+        let original = answer.header("original-request");
+        assert_eq!(original, first.header("request-id"));
+        assert_eq!(answer.header("idempotency-key"), Some("k"));
+    }
+
+    // Of a request that took effect though its answer says that it failed, and that has no key.
+    stripe.fail_next(Failure {
+        status: 500,
+        after_effect: true,
+        ..Failure::default()
+    });
+    let failed = stripe.post("customers", "name=b").await;
+    let caused = json!({ "id": failed.header("request-id"), "idempotency_key": null });
+    let created = stripe.events("customer.created").pop();
+    assert_eq!(created.expect("it took effect")["request"], caused);
+    assert_eq!(failed.header("original-request"), None);
+
+    // What Stripe or a customer does is no request's.
+    let customer = stripe.customer().await;
+    let invoice = stripe.invoice(&customer, 100).await;
+    stripe.pay(&invoice).unwrap();
+    let nobody = json!({ "id": null, "idempotency_key": null });
+    assert_eq!(stripe.event("invoice.paid")["request"], nobody);
+    assert!(stripe.event("invoice.finalized")["request"]["id"].is_string());
+    // The webhook says the same.
+    stripe.settle().await;
+    let told = stripe.taken();
+    let told = |kind: &str| told.iter().find(|it| it["type"] == kind);
+    for kind in ["invoice.paid", "invoice.finalized"] {
+        let told: &Value = told(kind).expect("it was told");
+        assert_eq!(told["request"], stripe.event(kind)["request"], "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -14,11 +14,13 @@ const FILTERS = {
 const KINDS = {
   request: 'Request', function: 'Function', transaction: 'Transaction', call: 'AWS call', event: 'Event', queue: 'Queue', vendor: 'Vendor call',
 };
+/** More flows that this one led to are shown when asked for. */
+const MOST_LINKS = 6;
 /** A pause in the work this many times as long as the work is cut out. */
 const LONG_PAUSE = 0.35;
 
 export function timeline() {
-  let filter = 'changes', search = '', picked = null, flows = [], calls = false, folded = true;
+  let filter = 'changes', search = '', picked = null, flows = [], calls = false, folded = true, allLinks = false;
   const open = new Set();
 
   const list = h('ol', { class: 'flows', 'aria-label': 'Flows, newest first' });
@@ -89,25 +91,32 @@ export function timeline() {
       detail.replaceChildren(backLink(), h('div', { class: 'empty' }, h('h2', {}, 'Not remembered'), h('p', {}, flow.error)));
       return;
     }
-    if (detail.dataset.id !== flow.id) {
+    const isAnother = detail.dataset.id !== flow.id;
+    // Who came by a link must not be sent back to the page's top.
+    const cameByLink = isAnother && detail.contains(document.activeElement);
+    if (isAnother) {
       open.clear();
-      folded = true;
+      [folded, allLinks] = [true, false];
       detail.dataset.id = flow.id;
       detail.replaceChildren(h('div', { class: 'head' }), h('div', { class: 'axis', 'aria-hidden': 'true' }, h('ol')), h('ol', { class: 'spans', 'aria-label': 'What followed' }), h('p', { class: 'foot' }));
     }
     const [head, axis, spans, foot] = detail.children;
-    const print = JSON.stringify([flow.outcome, flow.status, flow.took_ms, flow.spans.length, calls, folded]);
+    const print = JSON.stringify([flow.outcome, flow.status, flow.took_ms, flow.spans.length, calls, folded, allLinks, flow.follows_from, flow.led_to]);
     if (head.dataset.print !== print) {
       head.dataset.print = print;
       const focused = head.contains(document.activeElement) && document.activeElement.dataset.focus;
       head.replaceChildren(...headOf(flow));
       if (focused) head.querySelector(`[data-focus="${focused}"]`)?.focus();
     }
+    if (cameByLink) {
+      head.querySelector('h2').focus();
+      detail.scrollTo(0, 0);
+    }
     const scale = scaleOf(flow, folded);
     axis.firstElementChild.replaceChildren(...scale.ticks.map(([at, text, cut]) => h('li', { class: cut && 'cut', style: { '--at': `${at}%` } }, text)));
     detail.style.setProperty('--cuts', scale.cuts || 'none');
     const rows = tree(flow.spans).filter(({ span }) => calls || !isQuiet(span));
-    fill(spans, rows.map((row) => ({ ...row, bar: scale.bar(row.span), open: open.has(row.span.id) })), (row) => row.span.id, rowOf);
+    fill(spans, rows.map((row) => ({ ...row, bar: scale.bar(row.span), open: open.has(row.span.id), led: flow.led_to.filter((it) => it.span === row.span.id) })), (row) => row.span.id, rowOf);
     foot.textContent = flow.left_out ? `${count(flow.left_out, 'span')} more were not kept.` : '';
   }
 
@@ -121,7 +130,8 @@ export function timeline() {
     const fact = (name, value) => h('div', {}, h('dt', {}, name), h('dd', {}, value));
     return [
       backLink(),
-      h('div', { class: 'title' }, h('h2', {}, ...titled(flow)), h('span', { class: `pill ${flow.outcome}` }, OUTCOMES[flow.outcome])),
+      h('div', { class: 'title' }, h('h2', { tabindex: '-1' }, ...titled(flow)), h('span', { class: `pill ${flow.outcome}` }, OUTCOMES[flow.outcome])),
+      links('Follows from', flow.follows_from),
       h('dl', { class: 'numbers' },
         fact('Answered', flow.status ?? '–'),
         fact('Took', duration(flow.took_ms)),
@@ -138,10 +148,14 @@ export function timeline() {
         h('span', { class: 'grow' }),
         pause > 0 && h('label', {}, h('input', { type: 'checkbox', checked: folded, 'data-focus': 'pauses', onchange: (event) => { folded = event.target.checked; showFlow(flow); } }), 'Cut out pauses'),
         h('label', {}, h('input', { type: 'checkbox', checked: calls, 'data-focus': 'calls', onchange: (event) => { calls = event.target.checked; showFlow(flow); } }), `All AWS calls (${hidden})`)),
-    ];
+      links('Led to', allLinks ? flow.led_to : flow.led_to.slice(0, MOST_LINKS),
+        flow.led_to.length > MOST_LINKS && h('button', {
+          'aria-expanded': String(allLinks), 'data-focus': 'links', onclick: () => { allLinks = !allLinks; showFlow(flow); },
+        }, allLinks ? 'Show fewer' : `${flow.led_to.length - MOST_LINKS} more`)),
+    ].filter(Boolean);
   }
 
-  function rowOf({ span, depth, quiet, bar, open: isOpen }) {
+  function rowOf({ span, depth, quiet, bar, open: isOpen, led }) {
     const running = span.kind === 'queue' ? 'in the queue' : 'running';
     const state = span.outcome === 'running' ? running : duration(span.took_ms);
     const says = [KINDS[span.kind], span.name, span.about, span.attempt > 1 && `try ${span.attempt}`, span.outcome, state].filter(Boolean).join(', ');
@@ -160,7 +174,7 @@ export function timeline() {
       h('span', { class: 'about' }, span.about || (quiet ? count(quiet, 'AWS call') : span.kind === 'queue' ? 'queue' : ''))),
     h('span', { class: 'track' }, ...bar.map(([left, width, kind]) => h('i', { class: kind, style: { left: `${left}%`, width: `${width}%` } }))),
     h('span', { class: 'took' }, mark(span), state));
-    return h('li', { class: `span is-${span.kind} ${span.outcome}` }, button, isOpen && more(detail.dataset.id, span));
+    return h('li', { class: `span is-${span.kind} ${span.outcome}` }, button, isOpen && more(detail.dataset.id, span, led));
   }
 
   function mark(span) {
@@ -212,11 +226,26 @@ function between(parts) {
   return parts.flatMap((part, at) => (at === 0 ? [part] : [' · ', part]));
 }
 
-/** Everything said of a span; of a function also what it logged. */
-function more(flow, span) {
+/** Flows that this one leads to or comes from; nothing where there are none. */
+function links(name, flows, further) {
+  return flows.length > 0 && h('nav', { class: 'links', 'aria-label': name }, h('h4', {}, name),
+    h('ul', {}, ...flows.map((flow) => h('li', {}, link(name, flow))), further && h('li', {}, further)));
+}
+
+function link(name, flow) {
+  const isTold = name === 'Led to' && flow.about;
+  return h('a', { href: flowLink(flow.id), 'data-focus': `${name} ${flow.id}` },
+    h('span', { class: `dot ${flow.outcome}`, title: OUTCOMES[flow.outcome] }),
+    isTold ? h('span', { class: 'kind' }, flow.about) : h('span', {}, ...titled(flow, false)),
+    flow.call && h('small', {}, `by ${flow.call.replace('/v1', '').replace(/\/[a-z]+_\w{14,}/g, '/…')}`));
+}
+
+/** Everything said of a span; of a function also what it logged, of a call what it led to. */
+function more(flow, span, led) {
   const facts = [['begun', `after ${duration(span.at_ms)}`], ...span.facts];
   return h('div', { class: 'more' },
     h('dl', {}, ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, h('code', {}, value))])),
+    links('Led to', led),
     span.kind === 'function' && logOf(flow, span.name));
 }
 

@@ -15,11 +15,13 @@ use serde_json::Value;
 use super::controls::{Failure, Received};
 use super::error::ApiError;
 use super::shape::Shape;
-use super::state::{Idempotent, State};
+use super::state::{Asker, Idempotent, State};
 use super::{StripeSim, params, routes};
 
 /// A request as it came.
 struct Asked {
+    /// Which it is, in its answer and in the events that it causes.
+    id: String,
     method: String,
     path: String,
     form: String,
@@ -39,6 +41,33 @@ impl Asked {
 
     fn fingerprint(&self) -> String {
         format!("{} {}?{}", self.method, self.path, self.form)
+    }
+
+    /// What a repeat of it is answered.
+    fn answered(&self, status: StatusCode, body: &Value, at: i64) -> Idempotent {
+        Idempotent {
+            request: self.fingerprint(),
+            status: status.as_u16(),
+            body: body.to_string(),
+            at,
+            request_id: self.id.clone(),
+        }
+    }
+
+    /// The headers that tell which request is answered, and of a repeat which was carried out.
+    fn sign(&self, headers: &mut HeaderMap) {
+        let mut set = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers
+                    .entry(HeaderName::from_static(name))
+                    .or_insert(value);
+            }
+        };
+        set("request-id", &self.id);
+        if let Some(key) = self.key() {
+            set("idempotency-key", key);
+            set("original-request", &self.id);
+        }
     }
 }
 
@@ -65,6 +94,7 @@ pub(super) async fn serve(Shared(sim): Shared<StripeSim>, request: Request) -> R
         String::from_utf8_lossy(&body).into_owned()
     };
     let asked = Asked {
+        id: State::new_id("req"),
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         form,
@@ -96,11 +126,7 @@ pub(super) async fn serve(Shared(sim): Shared<StripeSim>, request: Request) -> R
             response
         }
     };
-    let request_id = State::new_id("req");
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        let name = HeaderName::from_static("request-id");
-        response.headers_mut().insert(name, value);
-    }
+    asked.sign(response.headers_mut());
     record(&sim, asked, response.status().as_u16());
     if failure.is_some_and(|failure| failure.status == 0) {
         // No answer: the connection just ends.
@@ -136,12 +162,7 @@ fn fail(sim: &StripeSim, asked: &Asked, failure: &Failure) -> Response {
     let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = ApiError::of_status(status).body();
     if let Some(key) = asked.key().filter(|_| failure.stored) {
-        let first = Idempotent {
-            request: asked.fingerprint(),
-            status: status.as_u16(),
-            body: body.to_string(),
-            at: sim.now(),
-        };
+        let first = asked.answered(status, &body, sim.now());
         sim.lock().remember(key, first);
     }
     let mut response = (status, Json(body)).into_response();
@@ -176,6 +197,7 @@ fn handle(sim: &StripeSim, asked: &Asked) -> Response {
             let headers = [
                 ("idempotent-replayed", "true"),
                 ("content-type", "application/json"),
+                ("original-request", &*first.request_id),
             ];
             return (status, headers, first.body).into_response();
         }
@@ -187,12 +209,7 @@ fn handle(sim: &StripeSim, asked: &Asked) -> Response {
     // Parameters that were refused before anything ran are not remembered; all else is.
     let ran = status != StatusCode::BAD_REQUEST && status != StatusCode::NOT_FOUND;
     if let Some(key) = asked.key().filter(|_| ran) {
-        let first = Idempotent {
-            request: asked.fingerprint(),
-            status: status.as_u16(),
-            body: body.to_string(),
-            at: now,
-        };
+        let first = asked.answered(status, &body, now);
         sim.lock().remember(key, first);
     }
     (status, Json(body)).into_response()
@@ -230,6 +247,10 @@ fn answer(sim: &StripeSim, asked: &Asked) -> Result<Value, ApiError> {
     let segments: Vec<&str> = path.split('/').collect();
     // A property that cannot be expanded refuses the whole request.
     sim.change(|state, now| {
+        state.asked_by(Asker {
+            id: Some(asked.id.clone()),
+            idempotency_key: asked.key().map(str::to_owned),
+        });
         let object = routes::route(state, &asked.method, &segments, parameters, now)?;
         let mut object = shape.render(&object);
         for path in &expand {

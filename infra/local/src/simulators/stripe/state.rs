@@ -52,6 +52,17 @@ pub(super) struct State {
     /// Events that were raised and are not handed on yet.
     #[serde(skip)]
     news: Vec<Value>,
+    /// Which request changes it now; none where Stripe itself does.
+    #[serde(skip)]
+    asked: Option<Asker>,
+}
+
+/// A request of the API, as the events that it causes name it.
+/// <https://docs.stripe.com/api/events/object#event_object-request>
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Asker {
+    pub(super) id: Option<String>,
+    pub(super) idempotency_key: Option<String>,
 }
 
 /// An object and its place in the order of creation.
@@ -68,6 +79,9 @@ pub(super) struct Idempotent {
     pub(super) status: u16,
     pub(super) body: String,
     pub(super) at: i64,
+    /// The id of the request that was carried out.
+    #[serde(default)]
+    pub(super) request_id: String,
 }
 
 impl State {
@@ -158,12 +172,17 @@ impl State {
             "created": now,
             "livemode": false,
             "pending_webhooks": 1,
-            "request": { "id": Value::Null, "idempotency_key": Value::Null },
+            "request": self.asked.clone().unwrap_or_default(),
             // As text, which takes a fifth of the memory; `Shape` reads it.
             "data": data.to_string(),
         });
         self.put(event.clone());
         self.news.push(event);
+    }
+
+    /// Until the next [`settle`](Self::settle), what happens is caused by this request.
+    pub(super) fn asked_by(&mut self, asker: Asker) {
+        self.asked = Some(asker);
     }
 
     /// Takes back what was done since the last [`settle`](Self::settle).
@@ -177,6 +196,7 @@ impl State {
     /// Keeps what was done, and forgets events that are too old; the events that were raised.
     pub(super) fn settle(&mut self, now: i64) -> Vec<Value> {
         self.journal.clear();
+        self.asked = None;
         while let Some(id) = self.oldest_event_before(now - EVENTS_ARE_KEPT) {
             self.swap(&id, None);
         }
