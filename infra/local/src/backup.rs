@@ -123,6 +123,9 @@ impl Place {
     }
 
     /// Backs up every table; what was written, and under which name.
+    ///
+    /// # Errors
+    /// [`BackupError::Aws`]: what was written has no manifest, and so is no backup.
     pub async fn back_up(&self, now: Timestamp) -> Result<(String, Manifest), BackupError> {
         let name = now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let mut manifest = Manifest {
@@ -147,6 +150,11 @@ impl Place {
     }
 
     /// Restores a backup into tables that are empty.
+    ///
+    /// # Errors
+    /// Everything is looked through before the first row is written. Only [`BackupError::Refused`]
+    /// and [`BackupError::Aws`] may come after that: then the tables hold a part, and it is
+    /// restored into empty ones again.
     pub async fn restore(&self, name: &str) -> Result<Manifest, BackupError> {
         let text = self.get(&manifest_key(name)).await?;
         let text = text.ok_or_else(|| BackupError::Missing(name.to_owned()))?;

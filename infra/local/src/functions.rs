@@ -28,6 +28,9 @@ pub fn workspace() -> PathBuf {
 ///
 /// The whole workspace at once: cargo then resolves features as it did for this process, and what
 /// is built already is not built again with others.
+///
+/// # Errors
+/// [`BuildError::Failed`]: cargo has said why, on its standard error.
 pub fn build() -> Result<BTreeMap<String, PathBuf>, BuildError> {
     cargo_build(&["--workspace".to_owned()])
 }

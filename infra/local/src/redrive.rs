@@ -33,6 +33,10 @@ impl fmt::Display for Redriven {
 
 /// Moves what lies in a dead-letter queue back to where it was given up. `name` is that of the one
 /// queue or the other: as in the template, in full, or without the stack's name.
+///
+/// # Errors
+/// Where no queue is meant by `name`, with the names of those there are; where a move is under way
+/// already; and where it was ended, with how many messages were moved by then.
 pub async fn run(info: &Info, model: &Model, name: &str) -> Result<Redriven, String> {
     let (to, from) = pair(model, name)?;
     let sqs = sqs(&info.aws, &info.aws_url);

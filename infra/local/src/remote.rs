@@ -1,4 +1,5 @@
-//! What the other commands need of a stack that is running.
+//! What the other commands need of a stack that is running. Where none is, they fail, and say how one
+//! is started. Errors are sentences for who typed the command.
 
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,9 @@ pub fn token(data: &Path, scopes: &[String]) -> Result<(), String> {
 
 /// Invokes a function with the event in a file (signed anew, where somebody signs it), and
 /// prints its answer.
+///
+/// # Errors
+/// Also where the function fails, once its answer is printed.
 pub async fn invoke(data: &Path, function: &str, event: &Path) -> Result<(), String> {
     let info = announced(data)?;
     let event = sample(&info, event).await?;
@@ -106,6 +110,9 @@ async fn portal_secret(info: &Info, event: &Value) -> Result<Option<SecretString
 }
 
 /// Invokes a job with what its schedule would send at `at`, and prints its answer.
+///
+/// # Errors
+/// Where there is no such job, with a schedule; and where it fails, once its answer is printed.
 pub async fn fire(data: &Path, job: &str, at: Timestamp) -> Result<(), String> {
     let info = announced(data)?;
     let model = model(&info)?;

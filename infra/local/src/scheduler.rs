@@ -137,6 +137,9 @@ impl Scheduler {
     }
 
     /// Runs a job as if it were due at `at`; what its schedule would send.
+    ///
+    /// # Errors
+    /// [`FireError::NoSchedule`]. That the job fails is none: it is in the answer.
     pub async fn fire(&self, function: &str, at: Timestamp) -> Result<InvokeOutput, FireError> {
         let found = self
             .inner

@@ -26,6 +26,9 @@ impl Storage {
     }
 
     /// What was saved last; the default where nothing was.
+    ///
+    /// # Errors
+    /// Also for what another build kept and this one cannot read; it says to start with `--reset`.
     pub fn load<T: DeserializeOwned + Default>(&self) -> io::Result<T> {
         let Some(file) = &self.file else {
             return Ok(T::default());

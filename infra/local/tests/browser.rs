@@ -18,7 +18,7 @@ use axum::{Json, Router};
 use bitflow_university::sign;
 use serde_json::{Value, json};
 use support::chromium::chromium;
-use support::packages::of_npm;
+use support::packages::{of_npm, skip};
 use support::{TestStack, real_now, text};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -90,7 +90,7 @@ async fn the_owners_browser_hears_of_an_alert() {
     let needs: Result<_, String> = tokio::task::spawn_blocking(needs).await.expect("it ends");
     let (chromium, packages) = match needs {
         Ok(needs) => needs,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => return skip(&why),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

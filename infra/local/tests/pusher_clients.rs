@@ -17,7 +17,7 @@ use bitflow_local::console::witness::Witness;
 use bitflow_local::functions::workspace;
 use bitflow_local::simulators::pusher::PusherSim;
 use bitflow_realtime::auth::App;
-use packages::{of_npm, of_python, program};
+use packages::{of_npm, of_python, program, skip};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socket::Client;
@@ -320,12 +320,12 @@ async fn is_refused(stranger: &mut Library, owner: &mut Client) {
 #[tokio::test]
 async fn the_library_for_node() {
     let Some(node) = program(&["node"]) else {
-        return eprintln!("skipped: Node is missing");
+        return skip("Node is missing");
     };
     let installed = tokio::task::spawn_blocking(|| of_npm("pusher-node", &["pusher@5.3.4"]));
     let modules = match installed.await.expect("it ends") {
         Ok(modules) => modules,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => return skip(&why),
     };
     let driver = || {
         let mut command = Command::new(&node);
@@ -345,7 +345,7 @@ async fn the_library_for_python() {
     let installed = tokio::task::spawn_blocking(|| of_python("pusher-python", &["pusher==3.3.4"]));
     let python = match installed.await.expect("it ends") {
         Ok(python) => python,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => return skip(&why),
     };
     let driver = || {
         let mut command = Command::new(&python);

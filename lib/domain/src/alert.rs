@@ -174,7 +174,7 @@ impl Alert {
 }
 
 impl AlertState {
-    /// Reads the word on the wire.
+    /// Reads the word on the wire. Of another, the error says which there are.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text {
             "open" => Ok(Self::Open),
@@ -202,7 +202,7 @@ impl Severity {
         OurAlert::of(kind).map_or(Self::High, OurAlert::severity)
     }
 
-    /// Reads the word on the wire.
+    /// Reads the word on the wire. Of another, the error says which there are.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let known = Self::ALL.into_iter().find(|it| it.as_str() == text);
         known.ok_or("must be low, medium, high or critical")
@@ -223,7 +223,8 @@ impl AlertType {
     /// Longest type, in characters.
     pub const MAX_CHARS: usize = 64;
 
-    /// Reads a type.
+    /// Reads a type: 1 to [`MAX_CHARS`](Self::MAX_CHARS) lower case letters, digits and
+    /// underscores, the first of them a letter.
     pub fn parse(text: &str) -> Result<Self, InvalidAlertType> {
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let right = (1..=Self::MAX_CHARS).contains(&text.len())
@@ -233,6 +234,9 @@ impl AlertType {
     }
 
     /// Reads the type of an alert that a portal raises.
+    ///
+    /// # Errors
+    /// [`NotAPortals::Ours`] for a type that [`OurAlert`] has: we alone raise those.
     pub fn parse_portals(text: &str) -> Result<Self, NotAPortals> {
         let kind = Self::parse(text)?;
         match OurAlert::of(&kind) {
@@ -299,7 +303,8 @@ impl AlertMessage {
     /// Longest message, in characters.
     pub const MAX_CHARS: usize = 1000;
 
-    /// Reads a message; surrounding white space is not part of it.
+    /// Reads a message of 1 to [`MAX_CHARS`](Self::MAX_CHARS) characters, none of them a control
+    /// character but line breaks; surrounding white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidAlertMessage> {
         let message = text.trim();
         let chars = message.chars().count();

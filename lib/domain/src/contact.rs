@@ -17,7 +17,8 @@ pub struct EmailAddress(String);
 pub struct InvalidEmailAddress;
 
 impl EmailAddress {
-    /// Reads an address; surrounding white space is not part of it.
+    /// Reads an address: a dot-atom of at most 64 characters (no quotes), and a [`DomainName`], in
+    /// 254 characters. Surrounding white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidEmailAddress> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@').ok_or(InvalidEmailAddress)?;
@@ -53,8 +54,9 @@ pub struct DomainName(String);
 pub struct InvalidDomainName;
 
 impl DomainName {
-    /// Reads a name; case and surrounding white space are not part of it. An IP address is not a
-    /// domain name. International names are written in their `xn--` form.
+    /// Reads a name of two labels or more, in 253 characters; case and surrounding white space are
+    /// not part of it. An IP address is not a domain name. International names are written in their
+    /// `xn--` form.
     pub fn parse(text: &str) -> Result<Self, InvalidDomainName> {
         let name = text.trim().to_ascii_lowercase();
         let label = |label: &str| {

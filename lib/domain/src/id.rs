@@ -32,7 +32,7 @@ macro_rules! uuid_ids {
                 self.0
             }
 
-            /// Reads the hyphenated form.
+            /// Reads the hyphenated form; a UUID in any other is refused.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 // Only the hyphenated form: one id has one spelling.
                 if text.len() != 36 {

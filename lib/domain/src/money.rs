@@ -49,7 +49,8 @@ impl Currency {
     /// US dollar, the contract's currency.
     pub const USD: Self = Self(*b"USD");
 
-    /// Reads a code in either case (Stripe writes lower case).
+    /// Reads a code of three letters, in either case (Stripe writes lower case). Whether there is
+    /// such a currency is not asked.
     pub fn parse(text: &str) -> Result<Self, InvalidCurrency> {
         let code: [u8; 3] = text.as_bytes().try_into().map_err(|_| InvalidCurrency)?;
         if code.iter().all(u8::is_ascii_alphabetic) {
@@ -78,7 +79,7 @@ impl Currency {
 }
 
 impl Currency {
-    /// Reads the code of a currency that an invoice can be made out in.
+    /// Reads the code of a currency that an invoice can be made out in: one that Stripe supports.
     pub fn parse_billable(text: &str) -> Result<Self, NotBillable> {
         let currency = Self::parse(text).map_err(|_| NotBillable)?;
         let listed = BILLABLE

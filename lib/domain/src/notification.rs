@@ -103,7 +103,8 @@ impl NoticeTitle {
     /// Longest title, in characters.
     pub const MAX_CHARS: usize = 200;
 
-    /// Reads a title; surrounding white space is not part of it.
+    /// Reads a title of 1 to [`MAX_CHARS`](Self::MAX_CHARS) characters, none of them a control
+    /// character; surrounding white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidNoticeTitle> {
         let title = text.trim();
         let chars = title.chars().count();
@@ -124,7 +125,8 @@ impl NoticeMessage {
     /// Longest message, in characters.
     pub const MAX_CHARS: usize = 4000;
 
-    /// Reads a message; surrounding white space is not part of it.
+    /// Reads a message of 1 to [`MAX_CHARS`](Self::MAX_CHARS) characters, none of them a control
+    /// character but line breaks and tabs; surrounding white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidNoticeMessage> {
         let message = text.trim();
         let chars = message.chars().count();

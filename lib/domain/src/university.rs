@@ -280,7 +280,8 @@ impl UniversityName {
     /// Longest name, in characters.
     pub const MAX_CHARS: usize = 200;
 
-    /// Reads a name; surrounding white space is not part of it.
+    /// Reads a name of 1 to [`MAX_CHARS`](Self::MAX_CHARS) characters, none of them a control
+    /// character; surrounding white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidUniversityName> {
         let name = text.trim();
         let chars = name.chars().count();
@@ -307,7 +308,8 @@ impl UniversityName {
 pub struct NamePrefix(String);
 
 impl NamePrefix {
-    /// Reads the beginning of a name; white space before it is not part of it.
+    /// Reads the beginning of a name; white space before it is not part of it. What no name begins
+    /// with is refused, as a name would be.
     pub fn parse(text: &str) -> Result<Self, InvalidUniversityName> {
         let prefix = text.trim_start();
         UniversityName::parse(prefix).map(|_| Self(fold(prefix)))
@@ -359,7 +361,7 @@ impl StorageQuota {
     /// Largest quota: 1 PiB.
     pub const MAX_BYTES: u64 = 1 << 50;
 
-    /// Takes a number of bytes.
+    /// Takes a number of bytes: 1 to [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn from_bytes(bytes: u64) -> Result<Self, InvalidStorageQuota> {
         if (1..=Self::MAX_BYTES).contains(&bytes) {
             Ok(Self(bytes))

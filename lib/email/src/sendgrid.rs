@@ -119,6 +119,11 @@ impl SendGrid {
 
     /// Hands a mail to SendGrid, which queues it (its sandbox only checks it). There is no
     /// idempotency key: twice is two mails.
+    ///
+    /// # Errors
+    /// [`EmailError::Unreachable`]: the mail may have been sent, and another try may send it twice.
+    /// [`EmailError::Refused`]: it was not. Whether another try may help is its class: 408, 429 and
+    /// 5xx pass; 400 and 413 are of this mail, any other of our key or sender.
     pub async fn send(&self, email: &Email<'_>) -> Result<Sent, EmailError> {
         let sent = self.hand_over(email).await;
         metrics::counter!("Mails", "Outcome" => outcome(&sent)).increment(1);

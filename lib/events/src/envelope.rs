@@ -68,6 +68,10 @@ impl Envelope {
     }
 
     /// The university it belongs to, for those who handle nothing else.
+    ///
+    /// # Errors
+    /// [`DecodeError::OfNoUniversity`] for an event of the platform's. It stays so: a rule sent it
+    /// to the wrong listener.
     pub fn university(&self) -> Result<UniversityId, DecodeError> {
         self.university_id.ok_or(DecodeError::OfNoUniversity {
             kind: self.payload.kind(),
@@ -80,6 +84,11 @@ impl Envelope {
     }
 
     /// Reads an EventBridge `detail`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Unknown`] for a type, or a version of one, that this build does not know: a
+    /// newer build wrote it, and one that knows it reads it when it comes again. What is no
+    /// envelope, or lacks what its type needs, stays unreadable.
     pub fn from_json(json: &str) -> Result<Self, DecodeError> {
         let wire: Wire = serde_json::from_str(json).map_err(DecodeError::Envelope)?;
         let kind = wire.kind.clone();

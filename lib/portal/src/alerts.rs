@@ -41,6 +41,9 @@ impl Alerting {
     ///
     /// The alert, the event, and the row of the cause are one transaction; the same cause again is
     /// answered with the alert as it is, or with none once that is not known any more.
+    ///
+    /// # Errors
+    /// Nothing is raised then, and `cause` is not noted: the same again raises it.
     pub async fn raise(
         &self,
         new: &NewAlert,
@@ -86,7 +89,7 @@ impl Alerting {
         })
     }
 
-    /// Alerts, newest first.
+    /// Alerts, newest first. A cursor of another list is refused.
     pub async fn list(
         &self,
         filter: AlertFilter,
@@ -98,6 +101,9 @@ impl Alerting {
     }
 
     /// Notes that whoever asks has seen an alert. Whoever was first stays.
+    ///
+    /// # Errors
+    /// [`PortalError::NoAlert`].
     pub async fn acknowledge(
         &self,
         id: AlertId,

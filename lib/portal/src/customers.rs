@@ -30,6 +30,11 @@ impl Customers {
     /// Sees to it that the university has a customer at Stripe, and which: one and the same however
     /// often this runs and wherever it died before. The idempotency key is the university's, and
     /// after Stripe has forgotten the key the customer is found by its metadata.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`]. [`PortalError::Stripe`]: there may be a customer, which the
+    /// next try finds. [`PortalError::Contended`], also while a customer that is there cannot be
+    /// found: Stripe's search lags by a minute.
     pub async fn ensure(
         &self,
         university_id: UniversityId,
@@ -107,6 +112,10 @@ impl Customers {
     ///
     /// What was sent is compared with what is stored after it was sent, and sent again where it is
     /// another: whoever sends last has seen the newest.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], [`PortalError::Stripe`], and what [`ensure`](Self::ensure)
+    /// has.
     pub async fn refresh(
         &self,
         university_id: UniversityId,

@@ -66,6 +66,10 @@ struct Found {
 impl Watch {
     /// Alerts once of every message that lies in a queue, and leaves it there. A queue that cannot be
     /// read does not keep the others from being looked into: the run fails when it is through.
+    ///
+    /// # Errors
+    /// What went wrong last, such as [`PortalError::DeadLetters`]. What was left is found by the
+    /// next run.
     pub async fn run(&self, scheduled_at: Timestamp) -> Result<Seen, PortalError> {
         let mut seen = Seen::default();
         let mut failed = None;

@@ -14,6 +14,11 @@ use bitflow_stripe::error::StripeError;
 use bitflow_university::SignatureError;
 
 /// A use case failed; nothing of it is stored unless the variant says so.
+///
+/// Any may fail with [`Load`](Self::Load), [`List`](Self::List) (also for a cursor of another list)
+/// and [`Commit`](Self::Commit), and one that writes with [`Contended`](Self::Contended) where others
+/// were faster each time. What else may befall a function is in its documentation. After a transient
+/// [class](Fault::class) the same may be asked again: what was done is found and completed.
 #[derive(Debug, thiserror::Error)]
 pub enum PortalError {
     /// Something could not be loaded.

@@ -38,11 +38,17 @@ impl Fault for ListenError {
 }
 
 /// The event in a message's body.
+///
+/// # Errors
+/// [`ListenError::Decode`], with what [`Envelope::from_json`] says of it.
 pub fn decode(body: &str) -> Result<Envelope, ListenError> {
     Envelope::from_json(body).map_err(ListenError::Decode)
 }
 
 /// The university of an event that has one.
+///
+/// # Errors
+/// [`ListenError::Decode`] for an event of the platform's.
 pub fn university(event: &Envelope) -> Result<UniversityId, ListenError> {
     event.university().map_err(ListenError::Decode)
 }

@@ -58,6 +58,12 @@ impl Mailroom {
     /// SendGrid has no idempotency key. A process that dies, or loses the store, after SendGrid
     /// took the mail and before the claim is settled leaves a claim that the next delivery takes
     /// over: that mail is sent twice. It is the one place where something may happen twice.
+    ///
+    /// # Errors
+    /// [`PortalError::Held`]: another delivery is at it; this one comes again.
+    /// [`PortalError::Mail`]: whether it was sent, and another try helps, its source tells.
+    /// [`PortalError::MailNotNoted`]: it was sent, and is sent again when this comes again.
+    /// [`PortalError::NoUniversity`].
     pub async fn deliver(
         &self,
         event: &Envelope,

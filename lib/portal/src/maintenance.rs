@@ -53,6 +53,9 @@ pub struct Report {
 impl Maintenance {
     /// Asks for a notification under `id`, of what is not past at `now`. Where it was asked for
     /// under that id before, it is answered as it is.
+    ///
+    /// # Errors
+    /// [`PortalError::Past`].
     pub async fn schedule(
         &self,
         id: NotificationId,
@@ -89,6 +92,10 @@ impl Maintenance {
     }
 
     /// Takes a notification back: whoever was not told yet is not told. Whoever was first stays.
+    ///
+    /// # Errors
+    /// [`PortalError::NoNotification`]. [`PortalError::Contended`] after some seconds in which the
+    /// announcement was faster each time: it goes on.
     pub async fn cancel(
         &self,
         id: NotificationId,
@@ -128,13 +135,16 @@ impl Maintenance {
         }
     }
 
-    /// Notifications, newest first.
+    /// Notifications, newest first. A cursor of another list is refused.
     pub async fn list(&self, page: &PageRequest) -> Result<Page<Notification>, PortalError> {
         let listed = self.notifications.list(page).await;
         listed.map_err(listing("list notifications"))
     }
 
     /// A notification, and how far it is.
+    ///
+    /// # Errors
+    /// [`PortalError::NoNotification`].
     pub async fn report(&self, id: NotificationId) -> Result<Report, PortalError> {
         const OPERATION: &str = "report notification";
         let notification = self.known(OPERATION, id).await?;
@@ -152,6 +162,9 @@ impl Maintenance {
     }
 
     /// What became of it at each university.
+    ///
+    /// # Errors
+    /// [`PortalError::NoNotification`].
     pub async fn deliveries(
         &self,
         id: NotificationId,

@@ -48,7 +48,8 @@ pub enum PictureError {
 }
 
 impl Picture {
-    /// Reads a file; its content decides what it is, not what it is called.
+    /// Reads a file; its content decides what it is, not what it is called. Whatever it is refused
+    /// for is for whoever sent it to read.
     pub fn read(bytes: Bytes) -> Result<Self, PictureError> {
         if bytes.is_empty() {
             return Err(PictureError::Empty);

@@ -22,6 +22,10 @@ pub struct Caller {
 ///
 /// Before that is known, a university that there is not looks like one whose signature is wrong;
 /// that one is deleted is told to its own portal only.
+///
+/// # Errors
+/// [`PortalError::Signature`]. [`PortalError::NoUniversity`] for a deleted one, whose portal signed
+/// it.
 pub async fn authenticate(
     universities: &Universities,
     university_id: UniversityId,

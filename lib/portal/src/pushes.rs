@@ -28,6 +28,9 @@ pub struct Push {
 /// Pushes what there is to push of `event`; whether there was.
 ///
 /// Delivered again it is pushed again: whoever shows it knows it by `event_id`.
+///
+/// # Errors
+/// [`PortalError::Push`]: whether it was pushed all the same, its source tells.
 pub async fn push(pusher: &Pusher, event: &Envelope, now: Timestamp) -> Result<bool, PortalError> {
     let Some(mut push) = push_of(event) else {
         return Ok(false);

@@ -37,12 +37,16 @@ pub struct Registry {
 
 impl Registry {
     /// One university that is not deleted.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted.
     pub async fn get(&self, id: UniversityId) -> Result<University, PortalError> {
         let known = self.known("get university", id).await?;
         active(known)
     }
 
-    /// Universities of one status by name, those whose name begins with `prefix`.
+    /// Universities of one status by name, those whose name begins with `prefix`. A cursor of
+    /// another list is refused.
     pub async fn list(
         &self,
         status: UniversityStatus,
@@ -57,6 +61,9 @@ impl Registry {
     }
 
     /// What happened to a university, deleted or not, newest first.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that never was.
     pub async fn activity(
         &self,
         id: UniversityId,

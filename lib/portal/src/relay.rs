@@ -39,6 +39,9 @@ impl Relay {
     ///
     /// An event that could not be noted counts as relayed: the sweep will relay it once more, and
     /// consumers expect that.
+    ///
+    /// # Errors
+    /// [`PortalError::Bus`] for each event that the bus did not take; it is pending still.
     pub async fn relay(
         &self,
         events: &[OutboxEvent],
@@ -75,6 +78,9 @@ impl Relay {
 
     /// Relays what had waited, at `scheduled_at`, for longer than the stream takes; how many events
     /// that were. One that the bus refuses holds up nobody: the others are relayed before this fails.
+    ///
+    /// # Errors
+    /// The first [`PortalError::Bus`], after all others are relayed. The next run tries again.
     pub async fn sweep(
         &self,
         scheduled_at: Timestamp,

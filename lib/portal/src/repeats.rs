@@ -26,6 +26,10 @@ pub struct Creation<'a> {
 /// Where the first try died, or is still at it, a repeat runs `create` again with the same
 /// [`Attempt`]: `create` must find and complete what an earlier try began. Without a key each
 /// request is a creation of its own.
+///
+/// # Errors
+/// [`PortalError::KeyReused`], without anything done. What `create` fails with is not noted: a
+/// repeat runs it again.
 pub async fn once<'a>(
     keys: &IdempotencyKeys,
     creation: Creation<'_>,
@@ -49,6 +53,9 @@ pub async fn once<'a>(
 
 /// The try that a request stands for, where its answer holds what must not be stored twice, such
 /// as a secret: every repeat gets the same [`Attempt`] and makes the same answer of it again.
+///
+/// # Errors
+/// [`PortalError::KeyReused`].
 pub async fn attempt(
     keys: &IdempotencyKeys,
     creation: Creation<'_>,

@@ -108,6 +108,11 @@ struct News<'a> {
 
 impl StripeEvents {
     /// Applies a verified event: entity, payment, our events and the inbox row in one transaction.
+    ///
+    /// # Errors
+    /// [`PortalError::TooEarly`]: the news that it builds on is still to come.
+    /// [`PortalError::Stripe`]: what the event lacks could not be asked. Either way nothing is
+    /// stored, and Stripe shall deliver it again.
     pub async fn apply(
         &self,
         event: &Event,

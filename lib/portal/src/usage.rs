@@ -75,6 +75,9 @@ impl Usage {
     ///
     /// A copy of the call meets the row of the first in `inbox`, committed with its effect, and so
     /// brings no old value back.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that was deleted since its portal was authenticated.
     pub async fn report(
         &self,
         caller: Caller,
@@ -124,6 +127,9 @@ impl Usage {
 
     /// Writes down that the files of a university come to `bytes`, and warns where it thereby comes
     /// near its quota. Again changes nothing.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that never was.
     pub async fn measured(
         &self,
         id: UniversityId,

@@ -68,6 +68,11 @@ impl Pusher {
 
     /// Triggers the event `name` on a channel, with `data` of at most [`MAX_DATA`] bytes, now. There
     /// is no idempotency key: twice is two events.
+    ///
+    /// # Errors
+    /// [`RealtimeError::Unreachable`]: it may have been pushed, and another try may push it twice.
+    /// [`RealtimeError::Refused`]: it was not. Whether another try may help is its class: 408, 429
+    /// and 5xx pass; 400 and 413 are of this event, any other of our key or app.
     pub async fn trigger(
         &self,
         channel: &str,

@@ -47,6 +47,9 @@ pub enum Kind {
 
 impl Variable {
     /// The variable as one that a `T` is read from, by [`Config::parsed`].
+    ///
+    /// # Errors
+    /// All that are missing or wrong at once, by name; never what they hold.
     #[must_use]
     pub const fn of<T: FromStr<Err: Display>>(self) -> Self {
         Self {

@@ -49,6 +49,10 @@ pub fn run<C, E: Fault>(
 }
 
 /// What one invocation with `payload` answers.
+///
+/// # Errors
+/// What is no event of SQS. A message that fails is no error: the answer names it, and it comes
+/// again.
 pub async fn answer<C, E: Fault>(
     cx: &C,
     payload: Value,

@@ -76,6 +76,10 @@ pub fn run<C, E: Fault>(
 }
 
 /// What one invocation with `payload` answers.
+///
+/// # Errors
+/// What is no event of a table's stream. A record that fails is no error: the answer names it, and
+/// the stream goes on from there.
 pub async fn answer<C, E: Fault>(
     cx: &C,
     payload: Value,

@@ -68,7 +68,8 @@ impl Activities {
         Ok(())
     }
 
-    /// A university's history, newest first.
+    /// A university's history, newest first. A cursor of another list is refused
+    /// ([`ListError::Cursor`]).
     pub async fn list(
         &self,
         university_id: UniversityId,

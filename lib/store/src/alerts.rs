@@ -52,7 +52,8 @@ impl Alerts {
     }
 
     /// Alerts, newest first. An index read: a change shows after a moment. Where few of very many
-    /// are wanted, a page may hold fewer than it could and still not be the last.
+    /// are wanted, a page may hold fewer than it could and still not be the last. A cursor of
+    /// another list is refused ([`ListError::Cursor`]).
     pub async fn list(
         &self,
         filter: AlertFilter,

@@ -67,7 +67,8 @@ impl Deliveries {
         Ok(record.map(Record::into_entity))
     }
 
-    /// Deliveries of a notification, of one state where it is given, as of now.
+    /// Deliveries of a notification, of one state where it is given, as of now. A cursor of another
+    /// list is refused ([`ListError::Cursor`]).
     pub async fn list(
         &self,
         notification: NotificationId,
@@ -105,7 +106,8 @@ impl Deliveries {
     }
 
     /// Up to `limit` deliveries of one shard that are due before `before`, the longest due first.
-    /// An index read: a change shows after a moment.
+    /// An index read: a change shows after a moment. A cursor of another list is refused
+    /// ([`ListError::Cursor`]).
     pub async fn due(
         &self,
         shard: u8,

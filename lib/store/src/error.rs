@@ -6,6 +6,11 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use bitflow_fault::{Class, Fault};
 
 /// An operation on a table, or on the bucket, failed.
+///
+/// Reads and single writes fail with nothing else; what is not there is `None`, and no error. Its
+/// class tells whether it may work later: the SDK has tried a few times by then. A write that got
+/// no answer may have happened. What is broken stays so until somebody mends it: a grant or a table
+/// that is missing, a row of another build.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// DynamoDB refused, or could not be reached.

@@ -213,6 +213,10 @@ impl Files {
     }
 
     /// Lets whoever has the URL read a file, as this media type, for a while.
+    ///
+    /// # Errors
+    /// Nothing is called: only where there are no keys to sign with. Whether there is such a file
+    /// shows when the URL is fetched.
     pub async fn signed_get(
         &self,
         key: &FileKey,
@@ -231,6 +235,9 @@ impl Files {
     }
 
     /// Lets whoever has the URL write a file of exactly this media type and size, for a while.
+    ///
+    /// # Errors
+    /// Nothing is called: only where there are no keys to sign with.
     pub async fn signed_put(
         &self,
         key: &FileKey,

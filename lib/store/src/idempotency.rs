@@ -127,6 +127,9 @@ impl IdempotencyKeys {
     }
 
     /// Notes what `key` was answered.
+    ///
+    /// # Errors
+    /// Also where nothing was begun under `key`, or DynamoDB has forgotten it: it is not made anew.
     pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
         let record = AnswerRecord {
             status: answer.status,

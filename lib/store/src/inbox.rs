@@ -102,6 +102,9 @@ impl Inbox {
     /// A claim is taken over when its `lease` ran out, and also when the same SQS message comes
     /// again with a higher receive count: SQS hands it out again only after the visibility timeout,
     /// which is six times what the function may run, so whoever held the claim is gone.
+    ///
+    /// # Errors
+    /// The claim may be ours all the same: the message's next delivery takes it over.
     pub async fn claim(
         &self,
         message_id: &str,

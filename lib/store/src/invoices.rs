@@ -58,7 +58,8 @@ impl Invoices {
         Ok(key.map(|key| (key.university_id, key.invoice_id)))
     }
 
-    /// A university's invoices, newest first. An index read: a change shows after a moment.
+    /// A university's invoices, newest first. An index read: a change shows after a moment. A
+    /// cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn of_university(
         &self,
         university_id: UniversityId,
@@ -81,7 +82,7 @@ impl Invoices {
     }
 
     /// Invoices of one status that were due by `due_by`, the longest due first. An index read: a
-    /// change shows after a moment.
+    /// change shows after a moment. A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn by_status(
         &self,
         status: InvoiceStatus,
@@ -104,7 +105,8 @@ impl Invoices {
         Ok(rows.map(Record::into_entity))
     }
 
-    /// A university's invoices that were made in `period`, oldest first, `limit` of them after `cursor`.
+    /// A university's invoices that were made in `period`, oldest first, `limit` of them after
+    /// `cursor`. A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn of_period(
         &self,
         university_id: UniversityId,

@@ -46,7 +46,8 @@ impl Notifications {
         Ok(record.map(Record::into_entity))
     }
 
-    /// Notifications, newest first. An index read: a change shows after a moment.
+    /// Notifications, newest first. An index read: a change shows after a moment. A cursor of
+    /// another list is refused ([`ListError::Cursor`]).
     pub async fn list(&self, page: &PageRequest) -> Result<Page<Notification>, ListError> {
         let key = CursorKey {
             partition: ("type", MAINTENANCE),

@@ -65,7 +65,8 @@ impl Outbox {
         transaction.insert(&self.table, "event_id", item, Guard::Version(Self::ENTITY));
     }
 
-    /// Notes that the bus has the event. Again changes nothing but the time.
+    /// Notes that the bus has the event. Again changes nothing but the time. A row that has expired
+    /// stays away, which is no error.
     pub async fn mark_relayed(&self, event_id: EventId, now: Timestamp) -> Result<(), StoreError> {
         self.client
             .update_item()
@@ -126,6 +127,10 @@ impl OutboxEvent {
     }
 
     /// Reads the `NewImage` of a stream record, as the Lambda event has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Row`] for what is no row of the outbox as this build writes it. It is so again
+    /// when the stream gives it again.
     pub fn from_stream_image(image: &serde_json::Value) -> Result<Self, StoreError> {
         let unreadable = |source| StoreError::Row {
             table: TABLE,

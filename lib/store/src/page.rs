@@ -38,7 +38,7 @@ impl<T> Page<T> {
     }
 }
 
-/// A list could not be read.
+/// A list could not be read. A wrong cursor is the doing of who sent it, who begins anew without one.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The cursor is not one of this list's.
@@ -116,7 +116,7 @@ impl CursorKey<'_> {
 }
 
 /// A client's cursor read and written again, where a list would take it: for the fuzzer, which sees
-/// nothing of keys.
+/// nothing of keys. What a list would refuse is [`ListError::Cursor`].
 pub fn rewritten(cursor: &str) -> Result<String, ListError> {
     const KEY: CursorKey<'_> = CursorKey {
         partition: ("status", "active"),

@@ -44,7 +44,8 @@ impl Payments {
         Ok(record.map(Record::into_entity))
     }
 
-    /// A university's payments, newest first. An index read: a change shows after a moment.
+    /// A university's payments, newest first. An index read: a change shows after a moment. A
+    /// cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn of_university(
         &self,
         university_id: UniversityId,
@@ -66,7 +67,8 @@ impl Payments {
         Ok(rows.map(Record::into_entity))
     }
 
-    /// A university's payments that came in in `period`, oldest first, `limit` of them after `cursor`.
+    /// A university's payments that came in in `period`, oldest first, `limit` of them after
+    /// `cursor`. A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn of_period(
         &self,
         university_id: UniversityId,

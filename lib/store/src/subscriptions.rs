@@ -66,7 +66,7 @@ impl Subscriptions {
             .await
     }
 
-    /// A university's subscriptions.
+    /// A university's subscriptions. A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn of_university(
         &self,
         university_id: UniversityId,
@@ -84,7 +84,8 @@ impl Subscriptions {
         Ok(rows.map(Record::into_entity))
     }
 
-    /// The keys of up to `limit` subscriptions of one status. An index read.
+    /// The keys of up to `limit` subscriptions of one status. An index read. A cursor of another
+    /// list is refused ([`ListError::Cursor`]).
     pub async fn keys_by_status(
         &self,
         status: SubscriptionStatus,
@@ -98,7 +99,8 @@ impl Subscriptions {
         self.table.page(select, i32::from(limit), cursor).await
     }
 
-    /// Subscriptions of one status whose period ends between `from` and `to`. An index read.
+    /// Subscriptions of one status whose period ends between `from` and `to`. An index read. A
+    /// cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn ending(
         &self,
         status: SubscriptionStatus,

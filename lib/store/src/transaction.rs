@@ -87,6 +87,13 @@ impl Transaction {
     ///
     /// The SDK sends a client request token, so its own retries within ten minutes are one
     /// transaction; beyond that the conditions see to it.
+    ///
+    /// # Errors
+    /// Nothing happened, unless it is [`CommitError::Store`] without an answer.
+    /// [`CommitError::AlreadyHandled`]: the message had its effect before, which is a success.
+    /// [`CommitError::Conflict`]: load, decide and commit again. [`CommitError::Contended`]:
+    /// likewise, a moment later. [`CommitError::Taken`]: whoever asked takes another value. Of
+    /// several conditions that fail the inbox's is told, or else the one that was added first.
     pub async fn commit(self) -> Result<(), CommitError> {
         let sent = self
             .client

@@ -44,7 +44,7 @@ impl Universities {
     }
 
     /// Universities of one status by name, those whose name begins with `prefix`. An index read: a
-    /// change shows after a moment.
+    /// change shows after a moment. A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn list(
         &self,
         status: UniversityStatus,
@@ -67,6 +67,7 @@ impl Universities {
     }
 
     /// The ids of up to `limit` universities of one status after `cursor`. An index read, likewise.
+    /// A cursor of another list is refused ([`ListError::Cursor`]).
     pub async fn ids(
         &self,
         status: UniversityStatus,

@@ -64,6 +64,11 @@ impl Fault for ParseError {
 
 /// Reads an event. Unknown types, unknown fields and other API versions are fine. The object is read
 /// for the types that the caller `follows` only, so that no other event can be refused for it.
+///
+/// # Errors
+/// [`ParseError::Object`] for an event that the caller follows, without what we need: it is worth
+/// another delivery, since a later build may read it. [`ParseError::Event`] for what is none, which
+/// no delivery mends.
 pub fn parse(body: &[u8], follows: impl FnOnce(&str) -> bool) -> Result<Event, ParseError> {
     let wire: Wire = serde_json::from_slice(body).map_err(ParseError::Event)?;
     let named = wire

@@ -26,6 +26,9 @@ impl Retriever {
     }
 
     /// The subscription as it is now. <https://docs.stripe.com/api/subscriptions/retrieve>
+    ///
+    /// # Errors
+    /// [`StripeError::Refused`] with 404 where Stripe knows none of this id.
     pub async fn subscription(&self, id: &str) -> Result<Subscription, StripeError> {
         let call = Call::get(format!("/subscriptions/{}", segment(id)), &[]);
         self.transport.call(&call).await
@@ -77,7 +80,9 @@ impl Retriever {
             .await
     }
 
-    /// How an invoice was paid. <https://docs.stripe.com/api/invoice-payment/list>
+    /// How an invoice was paid; nothing where Stripe tells of no payment, as of one outside of
+    /// Stripe.
+    /// <https://docs.stripe.com/api/invoice-payment/list>
     pub async fn payment_details(&self, invoice: &str) -> Result<PaymentDetails, StripeError> {
         let query = [
             ("invoice", invoice),
@@ -106,6 +111,9 @@ impl Retriever {
     }
 
     /// The invoice as it is now. <https://docs.stripe.com/api/invoices/retrieve>
+    ///
+    /// # Errors
+    /// [`StripeError::Refused`] with 404 where Stripe knows none of this id.
     pub async fn invoice(&self, id: &str) -> Result<Invoice, StripeError> {
         let call = Call::get(format!("/invoices/{}", segment(id)), &[]);
         self.transport.call(&call).await
@@ -125,6 +133,9 @@ impl Retriever {
     }
 
     /// The customer as it is now, deleted or not. <https://docs.stripe.com/api/customers/retrieve>
+    ///
+    /// # Errors
+    /// [`StripeError::Refused`] with 404 where Stripe knows none of this id.
     pub async fn customer(&self, id: &str) -> Result<Customer, StripeError> {
         let call = Call::get(format!("/customers/{}", segment(id)), &[]);
         self.transport.call(&call).await

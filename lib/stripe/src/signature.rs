@@ -34,6 +34,10 @@ impl Fault for SignatureError {
 ///
 /// While Stripe rolls a secret it sends several `v1` entries; one right entry is enough. Other
 /// schemes (`v0`) are ignored.
+///
+/// # Errors
+/// [`SignatureError::Stale`] is told of a right signature only. All of them are refused alike;
+/// Stripe signs anew each time it delivers.
 pub fn verify(
     secret: &SecretString,
     header: &str,

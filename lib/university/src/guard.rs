@@ -136,8 +136,9 @@ struct Network {
 pub struct InvalidNetworks;
 
 impl Allowed {
-    /// Whether `address` may be called, and as which it is judged and called: of an IPv4 address
-    /// in IPv6 clothes, the one inside.
+    /// Whether `address` may be called, and as which it is judged and called: of an IPv4 address in
+    /// IPv6 clothes, the one inside. Refused is a special one ([`Refusal::Special`]) that is in no
+    /// network of these.
     pub fn judge(&self, address: IpAddr) -> Result<IpAddr, Refusal> {
         let address = address.to_canonical();
         match special(address) {
@@ -161,6 +162,10 @@ impl Allowed {
 
     /// Judges what can be judged of a URL before any look-up. An address in it needs none, so this
     /// is the only check that it meets.
+    ///
+    /// # Errors
+    /// A scheme but http and https, a user or password in it, no host, or the address of a host
+    /// that [`judge`](Self::judge) refuses. A name is good so far.
     pub fn judge_url(&self, url: &Url) -> Result<(), Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refusal::Scheme);

@@ -67,6 +67,10 @@ pub fn sign(secret: &SecretString, body: &[u8], signed_at: Timestamp) -> String 
 
 /// Checks that one of `secrets` signed `body`, byte for byte, within [`TOLERANCE`] of `now`. Two
 /// secrets are good while one is being rotated.
+///
+/// # Errors
+/// [`SignatureError::Stale`] is told of a right signature only: whoever has no secret learns
+/// nothing of the time. All of them are refused alike; a portal that repeats itself signs anew.
 pub fn verify(
     secrets: &[&SecretString],
     header: &str,

@@ -49,6 +49,11 @@ impl Portals {
     }
 
     /// Tells a portal once, signed at `now`. Whoever tells it again does so under the same id.
+    ///
+    /// # Errors
+    /// [`PortalError::NotNow`] and [`PortalError::Unreachable`] may pass; after the second it may
+    /// know already. [`PortalError::Refused`] stays. [`PortalError::Guarded`]: nothing was
+    /// connected to.
     pub async fn notify(
         &self,
         delivery: &Delivery<'_>,

@@ -72,6 +72,9 @@ pub enum IssuerError {
 
 impl Issuer {
     /// An issuer at `url`. Its key is kept in `folder`, so that tokens outlive a restart.
+    ///
+    /// # Errors
+    /// Where the key in `folder` is none, it says to start with `--reset`.
     pub fn new(url: String, audience: String, folder: Option<&Path>) -> Result<Self, IssuerError> {
         let unusable = |error: &dyn std::fmt::Display| IssuerError::Unusable(error.to_string());
         let file = folder.map(|folder| folder.join("issuer.pem"));

@@ -1,5 +1,6 @@
 //! The year as it is lived: months, and what happens on their days.
 
+use bitflow_portal::stripe_events::followed;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -16,24 +17,6 @@ use crate::rows;
 
 /// Admins that work at the same time.
 const ADMINS: usize = 6;
-
-/// What README.md says that the endpoint is registered for.
-const EVENTS: [&str; 14] = [
-    "invoice.finalized",
-    "invoice.paid",
-    "invoice.payment_succeeded",
-    "invoice.payment_failed",
-    "invoice.payment_action_required",
-    "invoice.voided",
-    "invoice.marked_uncollectible",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.subscription.trial_will_end",
-    "customer.deleted",
-    "charge.refunded",
-    "charge.dispute.created",
-];
 
 const INVOICES: &str = "generate-monthly-invoices-job";
 const REMINDERS: &str = "send-payment-reminders-job";
@@ -57,7 +40,9 @@ pub(super) async fn live(
         expected,
         first: Offset::UTC.to_datetime(now).date().first_of_month(),
     };
-    tampered.stack.stripe.enable_events(&EVENTS);
+    // What the endpoint is registered for.
+    let events: Vec<&str> = followed().collect();
+    tampered.stack.stripe.enable_events(&events);
     tampered.stack.stripe.disturb(plan.seed, 10, 10);
     life.begin().await?;
     for month in 1..=months {

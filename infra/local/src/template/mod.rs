@@ -66,6 +66,9 @@ pub enum ReadError {
 }
 
 /// Reads the template at `path`.
+///
+/// # Errors
+/// [`ReadError::Refused`] for what the stack does not know: all of it, each with its line.
 pub fn read(path: &Path, settings: &Settings) -> Result<Model, ReadError> {
     let text = std::fs::read_to_string(path).map_err(|source| ReadError::File {
         path: path.display().to_string(),
@@ -75,6 +78,9 @@ pub fn read(path: &Path, settings: &Settings) -> Result<Model, ReadError> {
 }
 
 /// Reads a template's text.
+///
+/// # Errors
+/// What the stack does not know: all of it, each with its line; or where the text is no YAML.
 pub fn parse(text: &str, settings: &Settings) -> Result<Model, Vec<TemplateError>> {
     let root = node::parse(text).map_err(|error| vec![error])?;
     resources::read(&root, settings)

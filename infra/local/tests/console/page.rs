@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::support::chromium::chromium;
+use crate::support::packages::skip;
 use crate::support::{TestStack, text};
 
 const SECTIONS: [&str; 7] = [
@@ -44,7 +45,7 @@ async fn browser() -> Option<Browser> {
     match found {
         Ok(program) => Some(Browser::start(&program).await),
         Err(why) => {
-            eprintln!("skipped: {why}");
+            skip(&why);
             None
         }
     }

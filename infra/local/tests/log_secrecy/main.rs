@@ -23,16 +23,6 @@ use crate::support::{TestStack, real_now, text};
 /// In every text that a request has; no word of ours has it.
 const MARKER: &str = "geheimrat";
 
-const JOBS: [&str; 7] = [
-    "generate-monthly-invoices-job",
-    "sync-storage-usage-job",
-    "send-payment-reminders-job",
-    "warn-expiring-subscriptions-job",
-    "sweep-outbox-job",
-    "watch-dead-letters-job",
-    "retry-portal-deliveries-job",
-];
-
 /// A stack that keeps all of its logs.
 struct Logged {
     stack: TestStack,
@@ -93,8 +83,8 @@ impl Logged {
 
     /// Fires every job there is, for the first of a month.
     async fn fire_jobs(&self) {
-        for job in JOBS {
-            self.stack.fire(job, "2099-02-01T00:00:00Z").await;
+        for job in self.stack.scheduler.jobs() {
+            self.stack.fire(&job.function, "2099-02-01T00:00:00Z").await;
         }
         self.stack.settle().await;
     }

@@ -8,16 +8,6 @@ use serde_json::{Value, json};
 
 use crate::support::{TestStack, real_now, text};
 
-const JOBS: [&str; 7] = [
-    "generate-monthly-invoices-job",
-    "sync-storage-usage-job",
-    "send-payment-reminders-job",
-    "warn-expiring-subscriptions-job",
-    "sweep-outbox-job",
-    "watch-dead-letters-job",
-    "retry-portal-deliveries-job",
-];
-
 /// A portal's report of its storage.
 pub(crate) async fn report(stack: &TestStack, created: &Value) -> StatusCode {
     let id = &created["id"];
@@ -76,8 +66,8 @@ pub(crate) async fn a_day() -> TestStack {
     });
     stack.post("/api/admin/notifications", &notice).await;
     stack.settle().await;
-    for job in JOBS {
-        stack.fire(job, "2099-02-01T00:00:00Z").await;
+    for job in stack.scheduler.jobs() {
+        stack.fire(&job.function, "2099-02-01T00:00:00Z").await;
     }
     let month = json!({ "month": "2026-01" });
     stack.post("/api/admin/reports", &month).await;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bitflow_events::SOURCE;
 use bitflow_events::payload::Payload;
 use bitflow_local::functions::workspace;
 use bitflow_local::template::model::{Model, Trigger};
+use bitflow_portal::picture::Picture;
 use bitflow_portal::stripe_events::followed;
 use bitflow_runtime::config;
 use bitflow_stripe::API_VERSION;
@@ -16,6 +18,9 @@ use serde_json::Value;
 
 /// Variables of the contract's that the pages tell of, and that are none of ours.
 const OF_THE_CONTRACT: [&str; 2] = ["AWS_ACCESS_KEY_ID", "PUSHER_APP_CLUSTER"];
+
+/// Texts in the log that Lambda writes.
+const OF_LAMBDA: [&str; 3] = ["Runtime.ExitError", "Task timed out", "Sandbox"];
 
 #[test]
 fn every_link_and_every_sample_is_there() {
@@ -35,6 +40,30 @@ fn every_link_and_every_sample_is_there() {
         missing.extend(gone.map(|it| format!("{} → {}", path.display(), it.display())));
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_readme_asks_for_the_rust_of_the_manifest() {
+    let manifest = read("Cargo.toml");
+    let (_, version) = manifest.split_once("\nrust-version = \"").unwrap();
+    let version = version.split('"').next().unwrap();
+    let told = format!("With Rust {version} or later installed");
+    assert!(read("README.md").contains(&told), "{told}");
+}
+
+/// What the README sends is in the repository; a picture is one that is taken as a logo.
+#[test]
+fn every_file_that_the_readme_sends_is_there() {
+    let readme = read("README.md");
+    let files = readme.split("--data-binary @").skip(1);
+    let files: Vec<&str> = files
+        .filter_map(|it| it.split_whitespace().next())
+        .collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let bytes = std::fs::read(workspace().join(file)).unwrap_or_else(|_| panic!("{file}"));
+        Picture::read(bytes.into()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
 }
 
 #[test]
@@ -146,6 +175,95 @@ async fn variables_and_parameters_that_are_named_exist() {
             );
         }
     }
+}
+
+/// What a page quotes of the log is what its reader looks for: the code writes it so.
+#[test]
+fn what_is_quoted_of_the_log_is_written() {
+    let written = literals();
+    let runbook = workspace().join("infra/RUNBOOK.md");
+    let integrations = pages(&workspace().join("infra/integrations"));
+    let mut quoted = 0;
+    for path in integrations.into_iter().chain([runbook]) {
+        let page = std::fs::read_to_string(&path).unwrap();
+        let text = prose(&page);
+        let between = |begin, end| {
+            let rests = page.split(begin).skip(1);
+            rests.filter_map(move |rest: &str| rest.split(end).next())
+        };
+        let filters = between("like /", '/').flat_map(|it| it.split('|'));
+        let filters = filters.filter(|it| !OF_LAMBDA.contains(it));
+        // Of a pattern, what it begins with; a number in it is filled in.
+        let begins = |it: char| !is_prose(it) || it.is_ascii_digit();
+        let filters = filters.filter_map(|it| it.split(begins).next());
+        let sentences = code(&text).filter(|it| is_sentence(it));
+        for quote in sentences.chain(filters).chain(between("grep '", '\'')) {
+            let parts = || quote.split('…').map(str::trim);
+            let found = written.iter().any(|line| {
+                let mut rest = Some(&**line);
+                parts().all(|part| {
+                    rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
+                    rest.is_some()
+                })
+            });
+            assert!(found, "{}: no code writes `{quote}`", path.display());
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 0, "nothing is quoted");
+}
+
+/// Two words or more, and no command.
+fn is_sentence(quote: &str) -> bool {
+    let words: Vec<&str> = quote.split(' ').collect();
+    let command = ["aws", "cargo", "redrive"].contains(&words[0]);
+    let option = words.iter().any(|it| it.starts_with('-'));
+    words.len() > 1 && !command && !option && quote.chars().all(|it| is_prose(it) || it == '…')
+}
+
+fn is_prose(it: char) -> bool {
+    it.is_ascii_alphanumeric() || " -,'".contains(it)
+}
+
+/// The lines of what is deployed, without comments and tests. Words with spaces between them are
+/// texts there.
+fn literals() -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut folders = vec![workspace().join("lib"), workspace().join("functions")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|it| it != "tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let source = std::fs::read_to_string(path).unwrap();
+                let source = source.split("#[cfg(test)]\nmod ").next().unwrap();
+                let source = source.lines().filter_map(|it| it.split("//").next());
+                lines.extend(source.map(str::to_owned));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn the_design_names_every_command() {
+    let help = Command::new(env!("CARGO_BIN_EXE_bitflow-local"))
+        .arg("--help")
+        .output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let (_, commands) = help.split_once("\nCommands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let commands = commands
+        .lines()
+        .filter_map(|it| it.split_whitespace().next());
+    let commands: BTreeSet<&str> = commands.filter(|it| *it != "help").collect();
+    let page = read("infra/ARCHITECTURE.md");
+    let list = page
+        .lines()
+        .find(|it| it.starts_with("- `cargo local` (up)"));
+    let told = code(list.unwrap()).filter_map(|it| it.split(' ').nth(2));
+    assert_eq!(told.collect::<BTreeSet<_>>(), commands);
 }
 
 /// Whoever writes a portal holds their code against the example.

@@ -22,7 +22,8 @@ pub struct Description(String);
 pub struct InvalidDescription;
 
 impl Description {
-    /// Reads a description; surrounding white space is not part of it.
+    /// Reads a description of 1 to 500 characters, none of them a control character; surrounding
+    /// white space is not part of it.
     pub fn parse(text: &str) -> Result<Self, InvalidDescription> {
         let text = text.trim();
         let fits = (1..=500).contains(&text.chars().count());
@@ -56,7 +57,7 @@ impl Charge {
     /// Stripe takes up to eight digits. <https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>
     pub const MAX: i64 = 99_999_999;
 
-    /// Checks an amount, minor units.
+    /// Checks an amount, minor units: 1 to [`MAX`](Self::MAX).
     pub fn new(amount: i64) -> Result<Self, InvalidCharge> {
         (1..=Self::MAX)
             .contains(&amount)
@@ -75,7 +76,7 @@ impl Charge {
 #[error("must be a whole number of days from 1 to 365")]
 pub struct InvalidTerm;
 
-/// Checks how many days there are to pay.
+/// Checks how many days there are to pay: 1 to 365.
 pub fn days_until_due(days: u64) -> Result<u16, InvalidTerm> {
     match u16::try_from(days) {
         Ok(days @ 1..=365) => Ok(days),
@@ -105,7 +106,8 @@ impl Lines {
     /// Most lines of one invoice: each is one call to Stripe, within one request's time.
     pub const MOST: usize = 50;
 
-    /// Checks lines that are right each.
+    /// Checks lines that are right each: that there are 1 to [`MOST`](Self::MOST), and that they
+    /// come to no more than one [`Charge`] may.
     pub fn new(
         lines: impl IntoIterator<Item = (Description, Charge)>,
         currency: Currency,

@@ -216,7 +216,7 @@ impl DeliveryState {
         Self::Cancelled,
     ];
 
-    /// Reads the word on the wire.
+    /// Reads the word on the wire. Of another, the error says which there are.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let known = Self::ALL.into_iter().find(|it| it.as_str() == text);
         known.ok_or("must be pending, delivered, failed or cancelled")

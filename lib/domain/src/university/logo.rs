@@ -45,7 +45,7 @@ impl PictureFormat {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Png, Self::Jpeg, Self::Webp];
 
-    /// Reads a media type.
+    /// Reads a media type, written as [`media_type`](Self::media_type) writes it: without parameters.
     pub fn parse(media_type: &str) -> Result<Self, NotALogo> {
         let known = Self::ALL.into_iter();
         let mut found = known.filter(|it| it.media_type() == media_type);

@@ -61,7 +61,7 @@ impl Metric {
     /// Every metric.
     pub const ALL: [Self; 3] = [Self::Students, Self::Faculty, Self::Storage];
 
-    /// Reads the contract's word.
+    /// Reads the contract's word: `students`, `faculty` or `storage`.
     pub fn parse(text: &str) -> Result<Self, UnknownMetric> {
         let known = Self::ALL.into_iter().find(|it| it.as_str() == text);
         known.ok_or(UnknownMetric)
@@ -116,7 +116,7 @@ impl MetricValue {
     /// Largest value: 2^53 - 1, the last whole number that JavaScript counts to.
     pub const MAX: u64 = (1 << 53) - 1;
 
-    /// Takes a number, of whatever the metric counts.
+    /// Takes a number, of whatever the metric counts: at most [`MAX`](Self::MAX).
     pub fn new(number: u64) -> Result<Self, MetricTooLarge> {
         if number <= Self::MAX {
             Ok(Self(number))

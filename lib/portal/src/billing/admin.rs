@@ -44,6 +44,12 @@ pub enum Plan {
 
 impl AdminBilling {
     /// Subscribes a university. A repeat of `attempt` finds what the first try made.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], and [`PortalError::DeletedUniversity`], also for one that is
+    /// deleted meanwhile: what was made for it is cancelled again. [`PortalError::Refused`]: Stripe
+    /// does not take the price, or the customer. [`PortalError::Stripe`]: there may be a
+    /// subscription at Stripe, which a repeat of `attempt` finds. [`PortalError::UnknownStatus`].
     pub async fn subscribe(
         &self,
         university_id: UniversityId,
@@ -155,6 +161,9 @@ impl AdminBilling {
     }
 
     /// One subscription.
+    ///
+    /// # Errors
+    /// [`PortalError::NoSubscription`].
     pub async fn subscription(
         &self,
         university_id: UniversityId,
@@ -167,6 +176,9 @@ impl AdminBilling {
     }
 
     /// A university's subscriptions.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`]; a deleted one has its subscriptions still.
     pub async fn subscriptions(
         &self,
         university_id: UniversityId,
@@ -179,6 +191,11 @@ impl AdminBilling {
 
     /// Cancels a subscription: now, or when its period ends. One that is over, or ends so already,
     /// is left as it is, whatever version is `expected`: what was asked for is so.
+    ///
+    /// # Errors
+    /// [`PortalError::NoSubscription`]. [`PortalError::OtherVersion`], before Stripe is asked.
+    /// [`PortalError::Refused`]: Stripe does not end it, and it is not over.
+    /// [`PortalError::Stripe`]: it may be over; a repeat finds that.
     pub async fn cancel(
         &self,
         university_id: UniversityId,
@@ -265,6 +282,11 @@ impl AdminBilling {
     }
 
     /// Makes an invoice. A repeat of `attempt` finds what the first try made, and completes it.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], [`PortalError::DeletedUniversity`]. [`PortalError::Refused`]:
+    /// Stripe does not take the currency, a line or the customer. [`PortalError::Stripe`]: there
+    /// may be a draft or an invoice at Stripe, which a repeat of `attempt` finds.
     pub async fn invoice(
         &self,
         university_id: UniversityId,
@@ -325,6 +347,9 @@ impl AdminBilling {
     }
 
     /// One invoice.
+    ///
+    /// # Errors
+    /// [`PortalError::NoInvoice`].
     pub async fn get_invoice(
         &self,
         university_id: UniversityId,
@@ -337,6 +362,9 @@ impl AdminBilling {
     }
 
     /// A university's invoices, newest first.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`]; a deleted one has its invoices still.
     pub async fn invoices(
         &self,
         university_id: UniversityId,
@@ -347,7 +375,8 @@ impl AdminBilling {
         listed.await.map_err(list("list invoices"))
     }
 
-    /// The invoices of one status of all universities, the longest due first.
+    /// The invoices of one status of all universities, the longest due first. A cursor of another
+    /// list is refused.
     pub async fn invoices_by_status(
         &self,
         status: InvoiceStatus,
@@ -363,6 +392,10 @@ impl AdminBilling {
     }
 
     /// Withdraws an invoice that is not paid. One that is void is left as it is.
+    ///
+    /// # Errors
+    /// [`PortalError::NoInvoice`]. [`PortalError::NotNow`] where it is paid, or Stripe does not
+    /// void it. [`PortalError::Stripe`]: it may be void at Stripe; a repeat finds that.
     pub async fn void(
         &self,
         university_id: UniversityId,
@@ -411,6 +444,9 @@ impl AdminBilling {
 
     /// Has an unpaid invoice reminded of, whatever its age; a repeat of `attempt` does not do it
     /// again.
+    ///
+    /// # Errors
+    /// [`PortalError::NoInvoice`]. [`PortalError::NotNow`] where nothing is to be paid.
     pub async fn remind(
         &self,
         university_id: UniversityId,
@@ -450,6 +486,9 @@ impl AdminBilling {
     }
 
     /// A university's payments, newest first.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`]; a deleted one has its payments still.
     pub async fn payments(
         &self,
         university_id: UniversityId,

@@ -21,6 +21,10 @@ impl AdminBilling {
     /// cannot be cancelled does not keep the others: its error comes at the end.
     ///
     /// Where the university was restored since, what was begun after the deletion goes on.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`]; else the first that befell a subscription, as
+    /// [`cancel`](Self::cancel) has them. Those that could be cancelled are.
     pub async fn cancel_all(
         &self,
         university_id: UniversityId,

@@ -26,6 +26,10 @@ pub struct PaymentDetails {
 impl PaymentDetails {
     /// Asks Stripe how a payment was made, if that is not known, and notes it; whether it did. A
     /// payment outside of Stripe has neither method nor intent, and is left so.
+    ///
+    /// # Errors
+    /// [`PortalError::NoPayment`]. [`PortalError::Stripe`]: nothing is noted, and the next try asks
+    /// again.
     pub async fn fill(
         &self,
         university_id: UniversityId,

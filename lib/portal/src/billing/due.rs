@@ -31,6 +31,9 @@ pub struct InvoiceDue {
 
 impl InvoiceDue {
     /// Reads a message's body.
+    ///
+    /// # Errors
+    /// [`ListenError::Body`] for what is no such message, and stays none.
     pub fn from_json(body: &str) -> Result<Self, ListenError> {
         serde_json::from_str(body).map_err(ListenError::Body)
     }
@@ -52,6 +55,10 @@ impl Dispatcher {
     /// at; how many. A run that died goes on after its last whole page, one that ended does nothing.
     ///
     /// A message may come twice: whoever gets it bills a month once.
+    ///
+    /// # Errors
+    /// [`PortalError::Queue`]: the queue did not take all of a page. The run, asked for again, goes
+    /// on after the page before.
     pub async fn dispatch(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
         let month = Month::containing(scheduled_at);
         let run = month.to_string();

@@ -26,6 +26,10 @@ impl Expiry {
     /// Raises `SubscriptionExpiring` for every subscription that was cancelled for the end of a
     /// period that is close; how many. The warning is noted on the subscription in the same
     /// transaction, so again it finds nothing left to do.
+    ///
+    /// # Errors
+    /// What befell a subscription last, after all others are through. The next run finds those that
+    /// are left.
     pub async fn run(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
         let context = Context {
             actor: Actor {

@@ -67,6 +67,9 @@ pub struct ReportDue {
 
 impl ReportDue {
     /// Reads a message's body.
+    ///
+    /// # Errors
+    /// [`ListenError::Body`] for what is no such message, and stays none.
     pub fn from_json(body: &str) -> Result<Self, ListenError> {
         serde_json::from_str(body).map_err(ListenError::Body)
     }
@@ -103,6 +106,10 @@ pub struct ReportDesk {
 
 impl ReportDesk {
     /// Has a report made. Again has it made again: the same file.
+    ///
+    /// # Errors
+    /// [`PortalError::Queue`]: it is stored as asked for, and nobody makes it before it is asked
+    /// for again.
     pub async fn request(&self, id: ReportId, request: &ReportRequest) -> Result<(), PortalError> {
         let text = serde_json::to_vec(request).expect("a month, a time and a text are JSON");
         self.files
@@ -121,6 +128,9 @@ impl ReportDesk {
     }
 
     /// A report that was asked for.
+    ///
+    /// # Errors
+    /// [`PortalError::NoReport`], also where what is stored of it cannot be read.
     pub async fn report(&self, id: ReportId, now: Timestamp) -> Result<Report, PortalError> {
         let load = load("show monthly report");
         let asked = self
@@ -165,7 +175,8 @@ struct Named {
 
 impl ReportWriter {
     /// Makes a report: how many invoices and payments it has. Each university's come together,
-    /// deleted ones last; what is owed is owed all the same.
+    /// deleted ones last; what is owed is owed all the same. There is no file before all of it
+    /// could be read.
     pub async fn write(&self, due: &ReportDue) -> Result<usize, PortalError> {
         let period = due.month.period();
         let rows: Vec<Vec<_>> = stream::iter(self.universities().await?)

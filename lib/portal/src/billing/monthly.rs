@@ -47,6 +47,11 @@ impl MonthlyBilling {
     ///
     /// A manual plan gets an invoice for each month up to the run's. A subscription that Stripe
     /// bills gets none: Stripe's own invoices are written down, where their webhooks did not do it.
+    ///
+    /// # Errors
+    /// [`PortalError::NoSubscription`], [`PortalError::NoUniversity`]. [`PortalError::BadPlan`]:
+    /// what is stored cannot be billed. [`PortalError::Stripe`]: there may be an invoice at Stripe,
+    /// which the next try finds. The months that were billed before stay so.
     pub async fn bill(&self, due: &InvoiceDue, now: Timestamp) -> Result<usize, PortalError> {
         let context = Context {
             actor: Actor {

@@ -26,6 +26,10 @@ pub struct Reminders {
 impl Reminders {
     /// Raises `PaymentReminderDue` for every unpaid invoice that reached a step; how many. The step
     /// is noted on the invoice in the same transaction, so again it finds nothing left to do.
+    ///
+    /// # Errors
+    /// What befell an invoice last, after all others are through. The next run finds those that are
+    /// left.
     pub async fn run(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
         let context = Context {
             actor: Actor {

@@ -69,6 +69,10 @@ impl Announcer {
     /// Universities are gone through until none is new, because one that is renamed meanwhile moves
     /// in the list. Each transaction makes deliveries that must be new, so that a run that died, and
     /// two at once, announce to each university once.
+    ///
+    /// # Errors
+    /// [`PortalError::NoNotification`]. Whoever was announced to before it failed is not again: the
+    /// next try goes on.
     pub async fn announce(
         &self,
         id: NotificationId,
@@ -138,8 +142,9 @@ impl Announcer {
         transaction
     }
 
-    /// Drops what is not delivered yet of a notification that is taken back. A try that is under way
-    /// is left to whoever makes it, who sees for himself.
+    /// Drops what is not delivered yet of a notification that is taken back. A try that is under
+    /// way is left to whoever makes it, who sees for himself. How many were dropped; after a
+    /// failure the next try goes on.
     pub async fn drop_pending(
         &self,
         id: NotificationId,

@@ -51,6 +51,10 @@ pub struct TryDue {
 
 impl TryDue {
     /// Reads a message's body: one of these, or the event that announces, which is the first.
+    ///
+    /// # Errors
+    /// [`ListenError::Unexpected`] for another event, which a rule sent here by mistake;
+    /// [`ListenError::Decode`] for what is neither.
     pub fn from_json(body: &str) -> Result<Self, ListenError> {
         if let Ok(due) = serde_json::from_str(body) {
             return Ok(due);
@@ -99,14 +103,16 @@ pub struct Courier {
     pub queue: Queue,
 }
 
-/// What a message came to.
+/// What a message that asks for a try came to. Each is the end of that message: what is still to be
+/// tried has, or gets, a message of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The try was made; this is what became of the delivery.
+    /// The portal was called, or given up; this is the delivery since. While it is pending another
+    /// try is asked for, at the time that it says.
     Made(Box<Delivery>),
-    /// The delivery is not made any more.
+    /// The portal is not called: the notification was taken back, or the university deleted.
     Dropped,
-    /// That try was made before, or another is making it.
+    /// That try was made before, or another message is making it; nothing was done.
     Old,
 }
 
@@ -116,6 +122,11 @@ impl Courier {
     /// A portal may be told twice in two places, under the same `Idempotency-Key` each time: where it
     /// took it and its answer did not come in time, and where we die before that is noted. Such a
     /// try is taken for dead, and another is made.
+    ///
+    /// # Errors
+    /// [`PortalError::NoDelivery`], [`PortalError::NoNotification`], [`PortalError::NoUniversity`].
+    /// That the portal refuses, or gives no answer, is none: it is in [`Outcome::Made`]. Where
+    /// it fails after the try was begun, the next is due two minutes later.
     pub async fn deliver(
         &self,
         due: &TryDue,

@@ -24,6 +24,9 @@ pub struct DueTries {
 impl DueTries {
     /// Sends one message for each delivery that was due before `now`; how many. One that another
     /// message has asked for already is tried once all the same.
+    ///
+    /// # Errors
+    /// [`PortalError::Queue`]: those that were not sent stay due, and the next run finds them.
     pub async fn run(&self, now: Timestamp) -> Result<usize, PortalError> {
         let mut sent = 0;
         for shard in 0..WAITING_SHARDS {

@@ -29,6 +29,11 @@ pub(super) struct Next {
 impl Registry {
     /// Changes a university; the new domain is claimed, and the old one freed, in the same
     /// transaction. Where nothing changes, nothing is written.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted. [`PortalError::OtherVersion`].
+    /// [`PortalError::Commit`] with [`Taken`](bitflow_store::transaction::CommitError::Taken):
+    /// another university has the domain.
     pub async fn change(
         &self,
         id: UniversityId,
@@ -60,6 +65,9 @@ impl Registry {
 
     /// Deletes a university: it is kept, but to admins not there, and its domain is free. One that
     /// is deleted is left as it is, whatever version is `expected`: what was asked for is so.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that never was. [`PortalError::OtherVersion`].
     pub async fn delete(
         &self,
         id: UniversityId,
@@ -83,6 +91,11 @@ impl Registry {
 
     /// Takes a deletion back, if the domain is still free. One that is not deleted is left as it
     /// is.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that never was. [`PortalError::Commit`] with
+    /// [`Taken`](bitflow_store::transaction::CommitError::Taken): another university has the
+    /// domain.
     pub async fn restore(
         &self,
         id: UniversityId,

@@ -56,6 +56,10 @@ pub struct LogoDownload {
 impl Registry {
     /// Gives a university a logo. The same picture again changes nothing, whatever version is
     /// `expected`: what was asked for is so.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted. [`PortalError::OtherVersion`].
+    /// A file that is written by then is removed, or left to the daily measurement.
     pub async fn set_logo(
         &self,
         files: &Files,
@@ -107,6 +111,9 @@ impl Registry {
     }
 
     /// What a browser uploaded for a university. It stays where it is, for whoever asks again.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUpload`], also after a day, when it has expired.
     pub async fn upload(
         &self,
         files: &Files,
@@ -123,6 +130,10 @@ impl Registry {
 
     /// Takes a university's logo away. Where there is none, nothing is done, whatever version is
     /// `expected`.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted. [`PortalError::OtherVersion`].
+    /// That the file cannot be removed is none: the daily measurement does it.
     pub async fn remove_logo(
         &self,
         files: &Files,
@@ -137,6 +148,9 @@ impl Registry {
     }
 
     /// Where a university's logo can be fetched, for [`DOWNLOADS_LAST`].
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted. [`PortalError::NoLogo`].
     pub async fn logo(
         &self,
         files: &Files,
@@ -154,6 +168,9 @@ impl Registry {
 
     /// Where a browser may put a logo of exactly this kind and size, for [`UPLOADS_LAST`] from the time
     /// when `attempt` began. A repeat of it is of the same upload, until the same time.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted.
     pub async fn upload_url(
         &self,
         files: &Files,

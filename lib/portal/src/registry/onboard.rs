@@ -21,6 +21,11 @@ impl Registry {
     /// A repeat of `attempt` gets the university as it was onboarded, whatever became of it since:
     /// it follows from the request, but for the secret, which is read from the row. Once that is
     /// another, the first answer cannot be given again.
+    ///
+    /// # Errors
+    /// [`PortalError::Commit`] with [`Taken`](bitflow_store::transaction::CommitError::Taken):
+    /// another university has the domain. [`PortalError::NotNow`]: it was onboarded by this
+    /// attempt, and the secret that was answered is not in force any more.
     pub async fn onboard(
         &self,
         new: NewUniversity,

@@ -28,6 +28,10 @@ impl Registry {
     ///
     /// The row names the rotation that its secret came by, and the event's id is the attempt's:
     /// the outbox refuses a second one even where the row has forgotten the first.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`], also for one that is deleted. [`PortalError::NotNow`]: the
+    /// secret of this attempt is not in force any more.
     pub async fn rotate_secret(
         &self,
         id: UniversityId,

@@ -30,6 +30,9 @@ pub struct MeasurementDue {
 
 impl MeasurementDue {
     /// Reads a message's body.
+    ///
+    /// # Errors
+    /// [`ListenError::Body`] for what is no such message, and stays none.
     pub fn from_json(body: &str) -> Result<Self, ListenError> {
         serde_json::from_str(body).map_err(ListenError::Body)
     }
@@ -54,6 +57,10 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Sends one message for each university that is not deleted; how many. A run that died goes on
     /// after its last whole page, one that ended does nothing.
+    ///
+    /// # Errors
+    /// [`PortalError::Queue`]: the queue did not take all of a page. The run, asked for again, goes
+    /// on after the page before.
     pub async fn dispatch(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
         let day = TimeZone::UTC.to_datetime(scheduled_at).date();
         let run = day.to_string();

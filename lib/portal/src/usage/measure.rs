@@ -38,6 +38,10 @@ pub struct Seen {
 impl Measuring {
     /// Counts all files of the university, removes logos that it has not named for a day, and writes
     /// down what the others come to. A deleted one is left as it is: it may come back.
+    ///
+    /// # Errors
+    /// [`PortalError::NoUniversity`] for one that never was. What was removed stays so; nothing is
+    /// written down.
     pub async fn measure(&self, due: &MeasurementDue, now: Timestamp) -> Result<Seen, PortalError> {
         let id = due.university_id;
         let university = self.usage.known(OPERATION, id).await?;

@@ -82,7 +82,8 @@ impl Limiter {
     }
 
     /// Counts a request of `sender`, one of a kind of senders such as `address`; 429 where there
-    /// were too many. Whatever is answered then tells how many more there may be.
+    /// were too many. Whatever is answered then tells how many more there may be. Where it cannot
+    /// be counted it is let through.
     pub async fn take(
         &self,
         request: &Requested,
@@ -123,6 +124,10 @@ impl Limiter {
     /// Counts a call by a portal: one that is signed, by the university whose it is, even where that
     /// is not there any more; one that is not, by its address, since it may name whom it likes. A
     /// call of which that could not be found out is not counted.
+    ///
+    /// # Errors
+    /// 429 where there were too many. Else what `caller` is refused with, with the challenge to
+    /// sign.
     pub async fn of_caller<C, F: Fault>(
         &self,
         request: &Requested,
@@ -142,7 +147,7 @@ impl Limiter {
         caller.map_err(|error| Problem::from(error).with_challenge(Challenge::Signature))
     }
 
-    /// Counts a call by nobody that is known: by its address.
+    /// Counts a call by nobody that is known: by its address. 429 where there were too many.
     pub async fn of_stranger(&self, request: &Requested, now: Timestamp) -> Result<(), Problem> {
         let sender = ("address", request.source_ip.as_str());
         self.take(request, sender, now).await

@@ -64,6 +64,9 @@ pub fn run_limited<C: Send + Sync + 'static>(
 
 /// API Gateway's event as lambda_http reads it, without what it would panic at: it makes a URI of what
 /// the client wrote, and expects that to be one.
+///
+/// # Errors
+/// What is no event of an HTTP API: the invocation was not by API Gateway.
 pub fn read_event(mut event: Value) -> Result<LambdaRequest, lambda_runtime::Error> {
     // Nothing here asks for the URI's scheme or host.
     if let Some(headers) = event.get_mut("headers").and_then(Value::as_object_mut) {

@@ -20,6 +20,11 @@ pub struct NewCustomer<'a> {
 impl Client {
     /// Creates a customer; the same `idempotency_key` within 24 h gives the same customer.
     /// <https://docs.stripe.com/api/customers/create>
+    ///
+    /// # Errors
+    /// [That the key is reused](StripeError::is_reuse_of_key), where name or address changed since
+    /// it was asked for under this key: there may be a customer, which
+    /// [`find_customer`](Self::find_customer) finds after a minute.
     pub async fn create_customer(
         &self,
         new: &NewCustomer<'_>,
@@ -34,6 +39,9 @@ impl Client {
 
     /// Gives a customer this address and name. Other things of it stay as they are.
     /// <https://docs.stripe.com/api/customers/update>
+    ///
+    /// # Errors
+    /// 404, in [`StripeError::refusal`], for a customer that is not there.
     pub async fn update_customer(
         &self,
         id: &str,

@@ -40,6 +40,9 @@ impl Client {
     /// Creates a draft, empty: other pending items of the customer stay where they are. It does
     /// not advance by itself before it is finalized, so that half an invoice is never charged.
     /// <https://docs.stripe.com/api/invoices/create>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) names the parameter at fault: `currency`, `customer`.
     pub async fn create_invoice(
         &self,
         new: &NewInvoice<'_>,
@@ -59,6 +62,9 @@ impl Client {
     }
 
     /// Adds a line to a draft. <https://docs.stripe.com/api/invoiceitems/create>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) where the invoice is no draft any more.
     pub async fn create_invoice_item(
         &self,
         new: &NewItem<'_>,
@@ -76,6 +82,9 @@ impl Client {
 
     /// Makes a draft final; from here on Stripe collects it by itself (`auto_advance`).
     /// <https://docs.stripe.com/api/invoices/finalize>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) where it is final already, under another key.
     pub async fn finalize_invoice(
         &self,
         id: &str,
@@ -86,6 +95,10 @@ impl Client {
     }
 
     /// Withdraws an invoice. <https://docs.stripe.com/api/invoices/void>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) where it is not open: paid, or void already. Which,
+    /// [`Retriever::invoice`](crate::retrieve::Retriever::invoice) tells.
     pub async fn void_invoice(&self, id: &str) -> Result<Invoice, StripeError> {
         self.send(&VoidInvoiceInvoice::new(id), None).await
     }

@@ -22,6 +22,13 @@ use crate::retrieve::Retriever;
 use crate::transport::Call;
 
 /// Stripe's API: what changes something, and by [`reads`](Self::reads) what does not.
+///
+/// # Errors
+/// A call is sent up to three times, where Stripe says that this may help; then it is a
+/// [`StripeError`]. After [`StripeError::Unreachable`] it may have been done: the same again, under
+/// the same key, is done once. One with a [`refusal`](StripeError::refusal) was not done, and the
+/// same again is refused again. One [that is stored](StripeError::is_stored_failure) is repeated
+/// under its key: look whether it was done, then take another.
 #[derive(Debug)]
 pub struct Client {
     reads: Retriever,

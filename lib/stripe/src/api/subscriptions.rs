@@ -27,6 +27,9 @@ impl Client {
     /// `expand[]=latest_invoice.payment_intent` is left out: API versions since 2025-03-31 refuse
     /// it, and nothing here reads it.
     /// <https://docs.stripe.com/api/subscriptions/create>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) names the parameter at fault, such as `items[0][price]`.
     pub async fn create_subscription(
         &self,
         new: &NewSubscription<'_>,
@@ -47,11 +50,19 @@ impl Client {
     }
 
     /// Ends a subscription now. <https://docs.stripe.com/api/subscriptions/cancel>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) where it is over already, which
+    /// [`Retriever::subscription`](crate::retrieve::Retriever::subscription) tells.
     pub async fn cancel_subscription(&self, id: &str) -> Result<Subscription, StripeError> {
         self.send(&CancelSubscription::new(id), None).await
     }
 
     /// Ends a subscription with its period. <https://docs.stripe.com/api/subscriptions/update>
+    ///
+    /// # Errors
+    /// A [refusal](StripeError::refusal) where it is over already, which
+    /// [`Retriever::subscription`](crate::retrieve::Retriever::subscription) tells.
     pub async fn cancel_subscription_at_period_end(
         &self,
         id: &str,

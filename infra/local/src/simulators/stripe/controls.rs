@@ -1,5 +1,8 @@
 //! What a test or a developer brings about: what customers and banks do, what time brings, and
 //! requests that fail. [`super::sim_api`] has the same over HTTP.
+//!
+//! Where there is no such object, or it is in no state for it (an invoice that is not open), the error
+//! is Stripe's sentence about that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
