@@ -94,7 +94,10 @@ fn check_of_aws(model: &Model, namespace: &str, (name, dimensions): &Seen) {
             functions.collect(),
         ),
         "AWS/SQS" => (
-            &["ApproximateNumberOfMessagesVisible"],
+            &[
+                "ApproximateNumberOfMessagesVisible",
+                "ApproximateAgeOfOldestMessage",
+            ],
             "QueueName",
             queues.collect(),
         ),
@@ -157,6 +160,9 @@ async fn whatever_may_go_wrong_has_an_alarm() {
         by_metric["AWS/SQS ApproximateNumberOfMessagesVisible"],
         dead
     );
+    let live = model.queues.iter().filter(|it| it.redrive.is_some());
+    let live: BTreeSet<String> = live.map(|it| it.name.clone()).collect();
+    assert_eq!(by_metric["AWS/SQS ApproximateAgeOfOldestMessage"], live);
     let is_job = |trigger: &Trigger| matches!(trigger, Trigger::Schedule(_));
     let (jobs, others): (Vec<_>, Vec<_>) = model
         .functions
@@ -173,6 +179,30 @@ async fn whatever_may_go_wrong_has_an_alarm() {
         let errors = &by_metric["AWS/Lambda Errors"];
         assert!(errors.contains(&function.name), "{}", function.name);
     }
+}
+
+/// A message that is tried again is none that nobody reads: in its queue's age it counts until it came
+/// back three times. CloudWatch computes with ten metrics at most.
+#[tokio::test]
+async fn a_message_that_is_tried_again_is_no_queue_that_nobody_reads() {
+    let model = model().await;
+    let mut seen = 0;
+    for alarm in alarms(&model) {
+        let metrics = watched(alarm);
+        assert!(metrics.len() <= 10, "{}", alarm.logical_id);
+        for (_, (name, dimensions)) in metrics {
+            if name != "ApproximateAgeOfOldestMessage" {
+                continue;
+            }
+            let mut queues = model.queues.iter();
+            let queue = queues.find(|it| it.name == dimensions["QueueName"]);
+            let waits = 3 * queue.expect("a queue").visibility_timeout;
+            let bound = alarm.properties["Threshold"].as_u64().expect("seconds");
+            assert!(bound > waits.as_secs(), "{dimensions:?} waits {waits:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
 }
 
 /// An alarm says what is wrong and where to read on, tells somebody, and when it is over.
