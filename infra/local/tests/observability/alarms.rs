@@ -181,6 +181,36 @@ async fn whatever_may_go_wrong_has_an_alarm() {
     }
 }
 
+/// A new version of a function behind the API is asked so rarely that one failure must be enough, and
+/// the API that three in an hour must be.
+#[tokio::test]
+async fn alarms_of_the_api_go_off_at_a_hundred_universities() {
+    let model = model().await;
+    let of = |id: &str| alarms(&model).find(|it| it.logical_id == id);
+    let number = |id: &str, name: &str| of(id).expect(id).properties[name].as_u64();
+    for guard in ["ApiCanaryAlarm", "ApiFunctionsCrashAlarm"] {
+        assert_eq!(number(guard, "Threshold"), Some(1), "{guard}");
+        assert_eq!(number(guard, "EvaluationPeriods"), Some(1), "{guard}");
+    }
+    let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("there");
+    let guarded = "Type: !If [IsProd, Canary10Percent30Minutes, AllAtOnce]\n        Alarms: [!Ref ApiCanaryAlarm, !Ref ApiFunctionsCrashAlarm]";
+    let is_http = |it: &Trigger| matches!(it, Trigger::Http(_));
+    let functions = model.functions.iter();
+    let behind = functions.filter(|it| it.triggers.iter().any(is_http));
+    assert_eq!(template.matches(guarded).count(), behind.count());
+
+    let page = std::fs::read_to_string(workspace().join("infra/DEPLOY.md")).expect("there");
+    let mut rows = page.lines().filter(|it| it.starts_with("| HTTP API |"));
+    let cell = rows.next().and_then(|row| row.split('|').nth(3));
+    let (requests, _) = cell.expect("a cell").split_once(" → ").expect("a price");
+    let requests = requests.trim().replace(',', "").parse::<u64>();
+    let month = 30 * 86_400;
+    let window = number("ApiErrorsAlarm", "Period").expect("seconds");
+    let asked = requests.expect("a number") * window / month;
+    let bound = number("ApiErrorsAlarm", "Threshold").expect("a number");
+    assert!(bound * 4 <= asked, "{bound} of {asked} in {window} s");
+}
+
 /// A message that is tried again is none that nobody reads: in its queue's age it counts until it came
 /// back three times. CloudWatch computes with ten metrics at most.
 #[tokio::test]
