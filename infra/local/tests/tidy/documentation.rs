@@ -188,6 +188,19 @@ fn the_endpoint_at_stripe_is_of_our_version() {
     assert!(told > 0, "no page says how the endpoint is registered");
 }
 
+/// An account that is new may run fewer functions at a time than the queues ask for.
+#[tokio::test]
+async fn what_the_queues_ask_for_at_a_time_is_told() {
+    let model = super::model().await;
+    let triggers = model.functions.iter().flat_map(|it| &it.triggers);
+    let asked = triggers.map(|it| match it {
+        Trigger::Sqs(source) => source.maximum_concurrency.unwrap(),
+        _ => 0,
+    });
+    let told = format!("ask for {} between", asked.sum::<u32>());
+    assert!(read("infra/DEPLOY.md").contains(&told), "{told}");
+}
+
 /// Each metric of an alarm is paid for.
 #[tokio::test]
 async fn what_is_paid_for_alarms_is_what_they_watch() {
