@@ -74,7 +74,8 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
             continue;
         };
         let resource = Properties::new(&resolved, path.clone(), &errors);
-        resource.without_effect(&["DeletionPolicy", "UpdateReplacePolicy", "DependsOn"]);
+        kept(&resource);
+        resource.without_effect(&["DependsOn"]);
         let kind = resource.text("Type");
         let empty = Node {
             line: resolved.line,
@@ -128,6 +129,22 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         Ok(model)
     } else {
         Err(errors)
+    }
+}
+
+/// What becomes of a resource that goes, which is nothing on a laptop. `Retain` alone would keep what a
+/// first deployment that fails has made, and the next one could not make it again.
+fn kept(resource: &Properties<'_>) {
+    for (name, words) in [
+        ("DeletionPolicy", ["Delete", "RetainExceptOnCreate"]),
+        ("UpdateReplacePolicy", ["Delete", "Retain"]),
+    ] {
+        if let Some(word) = resource.optional(name)
+            && !words.contains(&word.as_str())
+        {
+            let problem = format!("{name} must be {} or {}, not {word}", words[0], words[1]);
+            resource.refuse(resource.line(), &problem);
+        }
     }
 }
 

@@ -122,6 +122,18 @@ fn what_is_not_known_is_refused_with_its_line() {
 }
 
 #[test]
+fn what_is_kept_is_not_kept_of_a_stack_that_never_was() {
+    small("  Q:\n    Type: AWS::KMS::Key\n    DeletionPolicy: RetainExceptOnCreate\n    UpdateReplacePolicy: Retain\n").unwrap();
+    check_refused(
+        "  Q:\n    Type: AWS::KMS::Key\n    DeletionPolicy: Retain\n    UpdateReplacePolicy: Retains\n",
+        &[
+            "template.yaml:6: Resources.Q: DeletionPolicy must be Delete or RetainExceptOnCreate, not Retain",
+            "template.yaml:6: Resources.Q: UpdateReplacePolicy must be Delete or Retain, not Retains",
+        ],
+    );
+}
+
+#[test]
 fn globals_outputs_and_documents_are_not_skipped() {
     check_refused(
         "  Q: {Type: AWS::KMS::Key}\nGlobals:\n  Api: {}\n",
