@@ -106,7 +106,7 @@ async fn what_is_mailed_and_pushed_is_what_the_rules_say() {
     }
 }
 
-/// In the page, and where the README says what to register the endpoint for.
+/// In the page, and where README and DEPLOY say what to register the endpoint for.
 #[test]
 fn the_events_of_stripe_are_those_that_are_followed() {
     let page = read("infra/integrations/stripe.md");
@@ -117,6 +117,11 @@ fn the_events_of_stripe_are_those_that_are_followed() {
     for kind in followed() {
         assert!(readme.contains(&format!("`{kind}`")), "README.md: {kind}");
     }
+    let deploy = read("infra/DEPLOY.md");
+    let registered = deploy.split("-d 'enabled_events[]=").skip(1);
+    let registered: Vec<&str> = registered.filter_map(|it| it.split('\'').next()).collect();
+    assert_eq!(registered.len(), followed().count(), "{registered:?}");
+    assert_eq!(BTreeSet::from_iter(registered), followed().collect());
 }
 
 #[tokio::test]
