@@ -173,9 +173,10 @@ async fn take(
     let raised = cx.alerting.raise(&new, &caller.digest, &context, now);
     // A copy verifies for less long than the alert that it raised is known.
     let alert = raised.await?.ok_or_else(|| Problem::missing("alert"))?;
-    let outcome = match alert.last_raised_at < now {
-        true => Webhook::Repeated,
-        false => Webhook::Applied,
+    let outcome = if alert.last_raised_at < now {
+        Webhook::Repeated
+    } else {
+        Webhook::Applied
     };
     Ok((alert, outcome))
 }

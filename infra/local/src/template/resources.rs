@@ -295,6 +295,10 @@ fn attributes(
             let arn = arn("logs", format!("log-group:{name}"));
             (name, vec![("Arn", arn)])
         }
+        "AWS::CloudWatch::Alarm" => (
+            id.to_owned(),
+            vec![("Arn", arn("cloudwatch", format!("alarm:{id}")))],
+        ),
         _ => (id.to_owned(), Vec::new()),
     };
     Ok(Attributes {

@@ -43,12 +43,16 @@ fn watched(alarm: &Elsewhere) -> Vec<(String, Seen)> {
 /// A metric by its name, in all values of these dimensions.
 type Search = (String, BTreeSet<String>);
 
-/// The metrics that the dashboard shows, and the schemas that it searches by.
-fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<Search>) {
+fn dashboard(model: &Model) -> Value {
     let is_dashboard = |it: &&Elsewhere| it.kind == "AWS::CloudWatch::Dashboard";
     let dashboard = model.elsewhere.iter().find(is_dashboard).expect("one");
     let body = text(&dashboard.properties["DashboardBody"]);
-    let body: Value = serde_json::from_str(&body).expect("the body is JSON");
+    serde_json::from_str(&body).expect("the body is JSON")
+}
+
+/// The metrics that the dashboard shows, and the schemas that it searches by.
+fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<Search>) {
+    let body = dashboard(model);
     let (mut metrics, mut searches) = (Vec::new(), Vec::new());
     for widget in body["widgets"].as_array().expect("widgets") {
         for metric in widget["properties"]["metrics"]
@@ -179,6 +183,30 @@ async fn whatever_may_go_wrong_has_an_alarm() {
         let errors = &by_metric["AWS/Lambda Errors"];
         assert!(errors.contains(&function.name), "{}", function.name);
     }
+}
+
+/// Whoever is woken by an alarm looks at the dashboard first: it has each alarm, and what each looks at.
+#[tokio::test]
+async fn the_dashboard_shows_what_alarms_watch() {
+    let model = model().await;
+    let (shown, searches) = shown(&model);
+    for alarm in alarms(&model) {
+        for metric in watched(alarm) {
+            let (name, dimensions) = &metric.1;
+            let by: BTreeSet<String> = dimensions.keys().cloned().collect();
+            let searched = searches.contains(&(name.clone(), by)) && metric.0 == NAMESPACE;
+            assert!(searched || shown.contains(&metric), "{metric:?}");
+        }
+    }
+    let body = dashboard(&model);
+    let mut widgets = body["widgets"].as_array().expect("widgets").iter();
+    let states = widgets.find(|it| it["type"] == "alarm").expect("one");
+    let states = states["properties"]["alarms"].as_array().expect("a list");
+    let states = states
+        .iter()
+        .filter_map(|it| it.as_str()?.rsplit(':').next());
+    let all = alarms(&model).map(|it| it.logical_id.as_str());
+    assert_eq!(states.collect::<BTreeSet<_>>(), all.collect());
 }
 
 /// A new version of a function behind the API is asked so rarely that one failure must be enough, and
