@@ -30,7 +30,8 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
     let errors = Errors::default();
     let top = Properties::new(root, "template", &errors);
     top.must_be("Transform", "AWS::Serverless-2016-10-31");
-    top.without_effect(&["AWSTemplateFormatVersion", "Description"]);
+    // Rules are looked at when it is deployed, like the patterns of parameters.
+    top.without_effect(&["AWSTemplateFormatVersion", "Description", "Rules"]);
     let parameters = parameters(top.get("Parameters"), settings, &errors);
     let conditions = top.get("Conditions").map(Node::entries).unwrap_or_default();
     let conditions = conditions
@@ -75,7 +76,6 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         };
         let resource = Properties::new(&resolved, path.clone(), &errors);
         kept(&resource);
-        resource.without_effect(&["DependsOn"]);
         let kind = resource.text("Type");
         let empty = Node {
             line: resolved.line,
@@ -135,6 +135,7 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
 /// What becomes of a resource that goes, which is nothing on a laptop. `Retain` alone would keep what a
 /// first deployment that fails has made, and the next one could not make it again.
 fn kept(resource: &Properties<'_>) {
+    resource.without_effect(&["DependsOn"]);
     for (name, words) in [
         ("DeletionPolicy", ["Delete", "RetainExceptOnCreate"]),
         ("UpdateReplacePolicy", ["Delete", "Retain"]),
