@@ -49,7 +49,13 @@ async fn a_stack_comes_back_row_by_row() {
     let stack = lived().await;
     let place = stack.place();
     let kept = place.tables.clone();
-    for table in ["universities", "invoices", "outbox", "inbox", "idempotency-keys"] {
+    for table in [
+        "universities",
+        "invoices",
+        "outbox",
+        "inbox",
+        "idempotency-keys",
+    ] {
         assert!(kept.iter().any(|it| it == table), "{kept:?}");
     }
     assert!(!kept.iter().any(|it| it == "rate-limits"), "{kept:?}");

@@ -249,6 +249,24 @@ fn what_it_costs_adds_up() {
     }
 }
 
+#[test]
+fn what_a_university_does_adds_up() {
+    let page = read("infra/DEPLOY.md");
+    let number = |cell: &str| {
+        let last = cell.rsplit("= ").next().unwrap().trim_matches('*');
+        last.replace(',', "")
+            .replace('–', "0")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let rows = rows(&page, "| | how often |");
+    let (all, parts) = rows.split_last().unwrap();
+    for column in 2..6 {
+        let sum: u64 = parts.iter().map(|row| number(row[column])).sum();
+        assert_eq!(number(all[column]), sum, "column {column}");
+    }
+}
+
 /// The price that a cell ends with, without its point.
 fn cents(cell: &str) -> i64 {
     let price = cell.rsplit("→ ").next().unwrap();
