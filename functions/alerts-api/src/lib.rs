@@ -33,6 +33,7 @@ use bitflow_runtime::http::list::{List, Wanted};
 use bitflow_runtime::http::problem::Problem;
 use bitflow_runtime::http::query::Parameters;
 use bitflow_runtime::http::signed::SignedFields;
+use bitflow_runtime::metrics::{self, Webhook};
 use bitflow_store::alert_folds::AlertFolds;
 use bitflow_store::alerts::{AlertFilter, Alerts};
 use bitflow_store::inbox::Inbox;
@@ -115,6 +116,22 @@ async fn raise(
     State(cx): State<Arc<Cx>>,
     signed: Result<SignedFields, Problem>,
 ) -> Result<Response, Problem> {
+    let raised = take(&cx, request, signed).await;
+    // Its type is the portal's own word, and no dimension.
+    let (kind, outcome) = match &raised {
+        Ok((_, outcome)) => ("alert", *outcome),
+        Err(problem) if problem.status().is_server_error() => ("unknown", Webhook::Failed),
+        Err(_) => ("unknown", Webhook::Refused),
+    };
+    metrics::webhook("portal-alerts", kind, outcome);
+    raised.map(|(alert, _)| (StatusCode::CREATED, one(alert)).into_response())
+}
+
+async fn take(
+    cx: &Cx,
+    request: Requested,
+    signed: Result<SignedFields, Problem>,
+) -> Result<(Alert, Webhook), Problem> {
     let now = clock::now();
     let signed = match signed {
         Ok(signed) => signed,
@@ -156,7 +173,12 @@ async fn raise(
     let raised = cx.alerting.raise(&new, &caller.digest, &context, now);
     // A copy verifies for less long than the alert that it raised is known.
     let alert = raised.await?.ok_or_else(|| Problem::missing("alert"))?;
-    Ok((StatusCode::CREATED, one(alert)).into_response())
+    let outcome = if alert.last_raised_at < now {
+        Webhook::Repeated
+    } else {
+        Webhook::Applied
+    };
+    Ok((alert, outcome))
 }
 
 /// `?state=`: open unless it is said; `?university_id=`, `?severity=`: of those.

@@ -6,11 +6,11 @@
 //! On a retry: the run goes on after its last whole page; once it is through, another run for the
 //! same month does nothing. A message that is sent twice bills nothing twice.
 
-use bitflow_portal::billing::due::Dispatcher;
+use bitflow_portal::billing::due::{self, Dispatcher};
 use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
-use bitflow_runtime::metrics;
+use bitflow_runtime::{job, metrics};
 use bitflow_store::job_runs::JobRuns;
 use bitflow_store::subscriptions::Subscriptions;
 use jiff::Timestamp;
@@ -50,6 +50,7 @@ impl Cx {
 
 /// Sends the messages of the month of `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
+    job::correlate(&due::correlation(scheduled_at));
     let subscriptions = cx.dispatcher.dispatch(scheduled_at).await?;
     metrics::job_items(subscriptions);
     tracing::info!(target: "bitflow::outcome", subscriptions, "monthly invoices dispatched");

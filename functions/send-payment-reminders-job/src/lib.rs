@@ -8,10 +8,10 @@
 
 use bitflow_domain::billing::reminder::ReminderSteps;
 use bitflow_portal::billing::ledger::Ledger;
-use bitflow_portal::billing::reminders::Reminders;
+use bitflow_portal::billing::reminders::{self, Reminders};
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
-use bitflow_runtime::metrics;
+use bitflow_runtime::{job, metrics};
 use jiff::Timestamp;
 
 /// What the function is configured by.
@@ -44,6 +44,7 @@ impl Cx {
 
 /// Reminds of what is overdue at `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
+    job::correlate(&reminders::correlation(scheduled_at));
     let invoices = cx.reminders.run(scheduled_at).await?;
     metrics::job_items(invoices);
     tracing::info!(target: "bitflow::outcome", invoices, "payment reminders raised");

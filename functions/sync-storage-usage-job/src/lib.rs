@@ -12,9 +12,9 @@
 
 use bitflow_portal::enqueue::Queue;
 use bitflow_portal::error::PortalError;
-use bitflow_portal::usage::due::Dispatcher;
+use bitflow_portal::usage::due::{self, Dispatcher};
 use bitflow_runtime::config::{self, Config, Variable};
-use bitflow_runtime::metrics;
+use bitflow_runtime::{job, metrics};
 use bitflow_store::job_runs::JobRuns;
 use bitflow_store::universities::Universities;
 use jiff::Timestamp;
@@ -54,6 +54,7 @@ impl Cx {
 
 /// Sends the messages of the day of `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
+    job::correlate(&due::correlation(scheduled_at));
     let universities = cx.dispatcher.dispatch(scheduled_at).await?;
     metrics::job_items(universities);
     tracing::info!(target: "bitflow::outcome", universities, "storage measurements dispatched");

@@ -6,11 +6,11 @@
 //! On a retry: the warning is on the subscription, in the transaction of the event; what was warned
 //! of is passed over.
 
-use bitflow_portal::billing::expiry::Expiry;
+use bitflow_portal::billing::expiry::{self, Expiry};
 use bitflow_portal::billing::ledger::Ledger;
 use bitflow_portal::error::PortalError;
 use bitflow_runtime::config::{self, Config, Variable};
-use bitflow_runtime::metrics;
+use bitflow_runtime::{job, metrics};
 use jiff::{SignedDuration, Timestamp};
 
 /// What the function is configured by.
@@ -44,6 +44,7 @@ impl Cx {
 
 /// Warns of what ends within the days after `scheduled_at`.
 pub async fn handle(cx: &Cx, scheduled_at: Timestamp) -> Result<(), PortalError> {
+    job::correlate(&expiry::correlation(scheduled_at));
     let subscriptions = cx.expiry.run(scheduled_at).await?;
     metrics::job_items(subscriptions);
     tracing::info!(target: "bitflow::outcome", subscriptions, "expiring subscriptions warned of");

@@ -62,7 +62,8 @@ impl TestStack {
 
 #[tokio::test]
 async fn a_dead_letter_is_told_once_and_redriven() {
-    let stack = TestStack::start().await;
+    // Not for a day: that is longer than an admin's token is good for.
+    let stack = TestStack::start_changed(&[("maxReceiveCount: 120", "maxReceiveCount: 5")]).await;
     let (uppsala, customer) = stack.onboarded("Uppsala").await;
     let (lund, _) = stack.onboarded("Lund").await;
     stack.watch(0).await;

@@ -175,6 +175,21 @@ async fn queues_and_sources_are_sane() {
     }
 }
 
+/// Stripe takes a hundred calls a second. A batch's messages are handled at once, each with some four
+/// calls a second, one after the other.
+#[tokio::test]
+async fn listeners_ask_no_more_of_stripe_than_it_allows() {
+    let model = model().await;
+    let asking = model.functions.iter();
+    let asking = asking.filter(|it| it.environment.contains_key("STRIPE_SECRET"));
+    let slots = asking.flat_map(|it| &it.triggers).map(|it| match it {
+        Trigger::Sqs(source) => source.batch_size * source.maximum_concurrency.unwrap() as usize,
+        _ => 0,
+    });
+    let slots: usize = slots.sum();
+    assert!((1..=25).contains(&slots), "{slots} messages at a time");
+}
+
 /// What lies in a queue that nothing reads is told to the owner, once, however long it lies there.
 #[tokio::test]
 async fn every_dead_letter_queue_is_watched() {

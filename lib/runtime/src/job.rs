@@ -1,6 +1,7 @@
 //! Scheduled jobs. A job knows only the time it was scheduled for, never the clock, so that any
 //! day can be run again.
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,12 +36,19 @@ pub fn run<C, E: Fault>(
         let (cx, handle) = (&cx, &handle);
         lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
             let request_id = event.context.request_id.as_str();
-            let span = tracing::info_span!(target: "bitflow", "job", request_id);
+            let correlation_id = tracing::field::Empty;
+            let span = tracing::info_span!(target: "bitflow", "job", request_id, correlation_id);
             let run = gather(answer(cx, event.payload, handle)).instrument(span);
             invocation(&event.context, run).await
         }))
         .await
     })
+}
+
+/// Adds the id that what this run raises goes by to every log line of it: theirs, or what theirs
+/// begin with.
+pub fn correlate(correlation_id: &(impl Display + ?Sized)) {
+    tracing::Span::current().record("correlation_id", tracing::field::display(correlation_id));
 }
 
 /// One run.

@@ -30,7 +30,8 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
     let errors = Errors::default();
     let top = Properties::new(root, "template", &errors);
     top.must_be("Transform", "AWS::Serverless-2016-10-31");
-    top.without_effect(&["AWSTemplateFormatVersion", "Description"]);
+    // Rules are looked at when it is deployed, like the patterns of parameters.
+    top.without_effect(&["AWSTemplateFormatVersion", "Description", "Rules"]);
     let parameters = parameters(top.get("Parameters"), settings, &errors);
     let conditions = top.get("Conditions").map(Node::entries).unwrap_or_default();
     let conditions = conditions
@@ -74,7 +75,7 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
             continue;
         };
         let resource = Properties::new(&resolved, path.clone(), &errors);
-        resource.without_effect(&["DeletionPolicy", "UpdateReplacePolicy", "DependsOn"]);
+        kept(&resource);
         let kind = resource.text("Type");
         let empty = Node {
             line: resolved.line,
@@ -128,6 +129,23 @@ pub(super) fn read(root: &Node, settings: &Settings) -> Result<Model, Vec<Templa
         Ok(model)
     } else {
         Err(errors)
+    }
+}
+
+/// What becomes of a resource that goes, which is nothing on a laptop. `Retain` alone would keep what a
+/// first deployment that fails has made, and the next one could not make it again.
+fn kept(resource: &Properties<'_>) {
+    resource.without_effect(&["DependsOn"]);
+    for (name, words) in [
+        ("DeletionPolicy", ["Delete", "RetainExceptOnCreate"]),
+        ("UpdateReplacePolicy", ["Delete", "Retain"]),
+    ] {
+        if let Some(word) = resource.optional(name)
+            && !words.contains(&word.as_str())
+        {
+            let problem = format!("{name} must be {} or {}, not {word}", words[0], words[1]);
+            resource.refuse(resource.line(), &problem);
+        }
     }
 }
 
@@ -278,6 +296,10 @@ fn attributes(
             let arn = arn("logs", format!("log-group:{name}"));
             (name, vec![("Arn", arn)])
         }
+        "AWS::CloudWatch::Alarm" => (
+            id.to_owned(),
+            vec![("Arn", arn("cloudwatch", format!("alarm:{id}")))],
+        ),
         _ => (id.to_owned(), Vec::new()),
     };
     Ok(Attributes {

@@ -122,6 +122,18 @@ fn what_is_not_known_is_refused_with_its_line() {
 }
 
 #[test]
+fn what_is_kept_is_not_kept_of_a_stack_that_never_was() {
+    small("  Q:\n    Type: AWS::KMS::Key\n    DeletionPolicy: RetainExceptOnCreate\n    UpdateReplacePolicy: Retain\n").unwrap();
+    check_refused(
+        "  Q:\n    Type: AWS::KMS::Key\n    DeletionPolicy: Retain\n    UpdateReplacePolicy: Retains\n",
+        &[
+            "template.yaml:6: Resources.Q: DeletionPolicy must be Delete or RetainExceptOnCreate, not Retain",
+            "template.yaml:6: Resources.Q: UpdateReplacePolicy must be Delete or Retain, not Retains",
+        ],
+    );
+}
+
+#[test]
 fn globals_outputs_and_documents_are_not_skipped() {
     check_refused(
         "  Q: {Type: AWS::KMS::Key}\nGlobals:\n  Api: {}\n",
@@ -146,6 +158,15 @@ fn functions_are_evaluated_in_both_forms() {
     ))
     .unwrap();
     assert_eq!(model.queues[0].name, "a-us-east-1");
+    let split = small(
+        "  A:\n    Type: AWS::SNS::Topic\n    Properties: {Names: !Split [\",\", \"a,b\"]}\n",
+    );
+    let split = &split.unwrap().elsewhere[0].properties["Names"];
+    assert_eq!(*split, serde_json::json!(["a", "b"]));
+    check_refused(
+        "  A:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Split [a]\n",
+        &["template.yaml:8: Resources.A.Properties.QueueName: !Split takes two texts"],
+    );
     assert_eq!(model.queues[1].name, "http://issuer-it-${y}");
     let redrive = model.queues[1].redrive.as_ref().unwrap();
     assert_eq!(

@@ -43,12 +43,16 @@ fn watched(alarm: &Elsewhere) -> Vec<(String, Seen)> {
 /// A metric by its name, in all values of these dimensions.
 type Search = (String, BTreeSet<String>);
 
-/// The metrics that the dashboard shows, and the schemas that it searches by.
-fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<Search>) {
+fn dashboard(model: &Model) -> Value {
     let is_dashboard = |it: &&Elsewhere| it.kind == "AWS::CloudWatch::Dashboard";
     let dashboard = model.elsewhere.iter().find(is_dashboard).expect("one");
     let body = text(&dashboard.properties["DashboardBody"]);
-    let body: Value = serde_json::from_str(&body).expect("the body is JSON");
+    serde_json::from_str(&body).expect("the body is JSON")
+}
+
+/// The metrics that the dashboard shows, and the schemas that it searches by.
+fn shown(model: &Model) -> (Vec<(String, Seen)>, Vec<Search>) {
+    let body = dashboard(model);
     let (mut metrics, mut searches) = (Vec::new(), Vec::new());
     for widget in body["widgets"].as_array().expect("widgets") {
         for metric in widget["properties"]["metrics"]
@@ -94,7 +98,10 @@ fn check_of_aws(model: &Model, namespace: &str, (name, dimensions): &Seen) {
             functions.collect(),
         ),
         "AWS/SQS" => (
-            &["ApproximateNumberOfMessagesVisible"],
+            &[
+                "ApproximateNumberOfMessagesVisible",
+                "ApproximateAgeOfOldestMessage",
+            ],
             "QueueName",
             queues.collect(),
         ),
@@ -157,6 +164,9 @@ async fn whatever_may_go_wrong_has_an_alarm() {
         by_metric["AWS/SQS ApproximateNumberOfMessagesVisible"],
         dead
     );
+    let live = model.queues.iter().filter(|it| it.redrive.is_some());
+    let live: BTreeSet<String> = live.map(|it| it.name.clone()).collect();
+    assert_eq!(by_metric["AWS/SQS ApproximateAgeOfOldestMessage"], live);
     let is_job = |trigger: &Trigger| matches!(trigger, Trigger::Schedule(_));
     let (jobs, others): (Vec<_>, Vec<_>) = model
         .functions
@@ -173,6 +183,84 @@ async fn whatever_may_go_wrong_has_an_alarm() {
         let errors = &by_metric["AWS/Lambda Errors"];
         assert!(errors.contains(&function.name), "{}", function.name);
     }
+}
+
+/// Whoever is woken by an alarm looks at the dashboard first: it has each alarm, and what each looks at.
+#[tokio::test]
+async fn the_dashboard_shows_what_alarms_watch() {
+    let model = model().await;
+    let (shown, searches) = shown(&model);
+    for alarm in alarms(&model) {
+        for metric in watched(alarm) {
+            let (name, dimensions) = &metric.1;
+            let by: BTreeSet<String> = dimensions.keys().cloned().collect();
+            let searched = searches.contains(&(name.clone(), by)) && metric.0 == NAMESPACE;
+            assert!(searched || shown.contains(&metric), "{metric:?}");
+        }
+    }
+    let body = dashboard(&model);
+    let mut widgets = body["widgets"].as_array().expect("widgets").iter();
+    let states = widgets.find(|it| it["type"] == "alarm").expect("one");
+    let states = states["properties"]["alarms"].as_array().expect("a list");
+    let states = states
+        .iter()
+        .filter_map(|it| it.as_str()?.rsplit(':').next());
+    let all = alarms(&model).map(|it| it.logical_id.as_str());
+    assert_eq!(states.collect::<BTreeSet<_>>(), all.collect());
+}
+
+/// A new version of a function behind the API is asked so rarely that one failure must be enough, and
+/// the API that three in an hour must be.
+#[tokio::test]
+async fn alarms_of_the_api_go_off_at_a_hundred_universities() {
+    let model = model().await;
+    let of = |id: &str| alarms(&model).find(|it| it.logical_id == id);
+    let number = |id: &str, name: &str| of(id).expect(id).properties[name].as_u64();
+    for guard in ["ApiCanaryAlarm", "ApiFunctionsCrashAlarm"] {
+        assert_eq!(number(guard, "Threshold"), Some(1), "{guard}");
+        assert_eq!(number(guard, "EvaluationPeriods"), Some(1), "{guard}");
+    }
+    let template = std::fs::read_to_string(workspace().join("template.yaml")).expect("there");
+    let guarded = "Type: !If [IsProd, Canary10Percent30Minutes, AllAtOnce]\n        Alarms: [!Ref ApiCanaryAlarm, !Ref ApiFunctionsCrashAlarm]";
+    let is_http = |it: &Trigger| matches!(it, Trigger::Http(_));
+    let functions = model.functions.iter();
+    let behind = functions.filter(|it| it.triggers.iter().any(is_http));
+    assert_eq!(template.matches(guarded).count(), behind.count());
+
+    let page = std::fs::read_to_string(workspace().join("infra/DEPLOY.md")).expect("there");
+    let mut rows = page.lines().filter(|it| it.starts_with("| HTTP API |"));
+    let cell = rows.next().and_then(|row| row.split('|').nth(3));
+    let (requests, _) = cell.expect("a cell").split_once(" → ").expect("a price");
+    let requests = requests.trim().replace(',', "").parse::<u64>();
+    let month = 30 * 86_400;
+    let window = number("ApiErrorsAlarm", "Period").expect("seconds");
+    let asked = requests.expect("a number") * window / month;
+    let bound = number("ApiErrorsAlarm", "Threshold").expect("a number");
+    assert!(bound * 4 <= asked, "{bound} of {asked} in {window} s");
+}
+
+/// A message that is tried again is none that nobody reads: in its queue's age it counts until it came
+/// back three times. CloudWatch computes with ten metrics at most.
+#[tokio::test]
+async fn a_message_that_is_tried_again_is_no_queue_that_nobody_reads() {
+    let model = model().await;
+    let mut seen = 0;
+    for alarm in alarms(&model) {
+        let metrics = watched(alarm);
+        assert!(metrics.len() <= 10, "{}", alarm.logical_id);
+        for (_, (name, dimensions)) in metrics {
+            if name != "ApproximateAgeOfOldestMessage" {
+                continue;
+            }
+            let mut queues = model.queues.iter();
+            let queue = queues.find(|it| it.name == dimensions["QueueName"]);
+            let waits = 3 * queue.expect("a queue").visibility_timeout;
+            let bound = alarm.properties["Threshold"].as_u64().expect("seconds");
+            assert!(bound > waits.as_secs(), "{dimensions:?} waits {waits:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
 }
 
 /// An alarm says what is wrong and where to read on, tells somebody, and when it is over.

@@ -99,6 +99,32 @@ async fn each_kind_of_function_tells_what_came_of_it_once() {
             "level": "INFO",
         }),
     );
+
+    // What it raises goes by the same id, or by one that begins with it.
+    for (job, id) in [
+        (
+            "send-payment-reminders-job",
+            "reminders-2026-01-01T00:00:00Z",
+        ),
+        (
+            "warn-expiring-subscriptions-job",
+            "expiring-2026-01-01T00:00:00Z",
+        ),
+        ("sync-storage-usage-job", "storage-2026-01-01"),
+        ("generate-monthly-invoices-job", "invoices-2026-01"),
+    ] {
+        stack.fire(job, "2026-01-01T00:00:00Z").await;
+        check(
+            &stack,
+            job,
+            &json!({ "correlation_id": id, "class": "done" }),
+        );
+    }
+    stack.settle().await;
+    let measured = outcomes(&stack, "storage-usage-listener");
+    let measured = measured.last().expect("a measurement");
+    let expect = format!("storage-2026-01-01-{id}");
+    assert_eq!(measured["correlation_id"], expect.as_str());
     stack.finish().await;
 }
 

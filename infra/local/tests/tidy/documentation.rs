@@ -135,7 +135,7 @@ async fn what_is_mailed_and_pushed_is_what_the_rules_say() {
     }
 }
 
-/// In the page, and where the README says what to register the endpoint for.
+/// In the page, and where README and DEPLOY say what to register the endpoint for.
 #[test]
 fn the_events_of_stripe_are_those_that_are_followed() {
     let page = read("infra/integrations/stripe.md");
@@ -146,6 +146,11 @@ fn the_events_of_stripe_are_those_that_are_followed() {
     for kind in followed() {
         assert!(readme.contains(&format!("`{kind}`")), "README.md: {kind}");
     }
+    let deploy = read("infra/DEPLOY.md");
+    let registered = deploy.split("-d 'enabled_events[]=").skip(1);
+    let registered: Vec<&str> = registered.filter_map(|it| it.split('\'').next()).collect();
+    assert_eq!(registered.len(), followed().count(), "{registered:?}");
+    assert_eq!(BTreeSet::from_iter(registered), followed().collect());
 }
 
 #[tokio::test]
@@ -306,6 +311,19 @@ fn the_endpoint_at_stripe_is_of_our_version() {
     assert!(told > 0, "no page says how the endpoint is registered");
 }
 
+/// An account that is new may run fewer functions at a time than the queues ask for.
+#[tokio::test]
+async fn what_the_queues_ask_for_at_a_time_is_told() {
+    let model = super::model().await;
+    let triggers = model.functions.iter().flat_map(|it| &it.triggers);
+    let asked = triggers.map(|it| match it {
+        Trigger::Sqs(source) => source.maximum_concurrency.unwrap(),
+        _ => 0,
+    });
+    let told = format!("ask for {} between", asked.sum::<u32>());
+    assert!(read("infra/DEPLOY.md").contains(&told), "{told}");
+}
+
 /// Each metric of an alarm is paid for.
 #[tokio::test]
 async fn what_is_paid_for_alarms_is_what_they_watch() {
@@ -346,6 +364,24 @@ fn what_it_costs_adds_up() {
             }
         }
         assert_eq!(together, Some((all + 50) / 100));
+    }
+}
+
+#[test]
+fn what_a_university_does_adds_up() {
+    let page = read("infra/DEPLOY.md");
+    let number = |cell: &str| {
+        let last = cell.rsplit("= ").next().unwrap().trim_matches('*');
+        last.replace(',', "")
+            .replace('–', "0")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let rows = rows(&page, "| | how often |");
+    let (all, parts) = rows.split_last().unwrap();
+    for column in 2..6 {
+        let sum: u64 = parts.iter().map(|row| number(row[column])).sum();
+        assert_eq!(number(all[column]), sum, "column {column}");
     }
 }
 

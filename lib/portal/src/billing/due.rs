@@ -3,6 +3,7 @@
 use bitflow_domain::billing::month::Month;
 use bitflow_domain::billing::subscription::SubscriptionStatus;
 use bitflow_domain::id::{SubscriptionId, UniversityId};
+use bitflow_events::envelope::CorrelationId;
 use bitflow_store::job_runs::JobRuns;
 use bitflow_store::subscriptions::Subscriptions;
 use jiff::Timestamp;
@@ -37,6 +38,11 @@ impl InvoiceDue {
     pub fn from_json(body: &str) -> Result<Self, ListenError> {
         serde_json::from_str(body).map_err(ListenError::Body)
     }
+}
+
+/// What the ids begin with that the work of one run goes by.
+pub fn correlation(scheduled_at: Timestamp) -> CorrelationId {
+    CorrelationId::new(format!("invoices-{}", Month::containing(scheduled_at)))
 }
 
 /// Sends the messages of a month's run.

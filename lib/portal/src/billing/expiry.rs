@@ -13,6 +13,11 @@ use crate::error::{PortalError, load};
 
 const OPERATION: &str = "warn of expiring subscriptions";
 
+/// What the events of one run go by.
+pub fn correlation(scheduled_at: Timestamp) -> CorrelationId {
+    CorrelationId::new(format!("expiring-{scheduled_at}"))
+}
+
 /// Finds what ends.
 #[derive(Debug)]
 pub struct Expiry {
@@ -36,7 +41,7 @@ impl Expiry {
                 kind: ActorKind::System,
                 id: "warn-expiring-subscriptions-job".to_owned(),
             },
-            correlation_id: CorrelationId::new(format!("expiring-{scheduled_at}")),
+            correlation_id: correlation(scheduled_at),
         };
         let window = (scheduled_at, scheduled_at + self.ahead);
         let mut rows = Rows::default();

@@ -14,6 +14,11 @@ use crate::error::{PortalError, load};
 
 const OPERATION: &str = "send payment reminders";
 
+/// What the events of one run go by.
+pub fn correlation(scheduled_at: Timestamp) -> CorrelationId {
+    CorrelationId::new(format!("reminders-{scheduled_at}"))
+}
+
 /// Finds what is overdue.
 #[derive(Debug)]
 pub struct Reminders {
@@ -36,7 +41,7 @@ impl Reminders {
                 kind: ActorKind::System,
                 id: "send-payment-reminders-job".to_owned(),
             },
-            correlation_id: CorrelationId::new(format!("reminders-{scheduled_at}")),
+            correlation_id: correlation(scheduled_at),
         };
         let due_by = self.steps.due_before(scheduled_at);
         let mut rows = Rows::default();

@@ -43,6 +43,15 @@ impl MeasurementDue {
     }
 }
 
+/// What the ids begin with that the work of one run goes by.
+pub fn correlation(scheduled_at: Timestamp) -> CorrelationId {
+    CorrelationId::new(format!("storage-{}", day(scheduled_at)))
+}
+
+fn day(scheduled_at: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(scheduled_at).date()
+}
+
 /// Sends the messages of a day's run.
 #[derive(Debug)]
 pub struct Dispatcher {
@@ -62,7 +71,7 @@ impl Dispatcher {
     /// [`PortalError::Queue`]: the queue did not take all of a page. The run, asked for again, goes
     /// on after the page before.
     pub async fn dispatch(&self, scheduled_at: Timestamp) -> Result<usize, PortalError> {
-        let day = TimeZone::UTC.to_datetime(scheduled_at).date();
+        let day = day(scheduled_at);
         let run = day.to_string();
         let so_far = self.runs.load(&run).await.map_err(load(OPERATION))?;
         if so_far.done {
