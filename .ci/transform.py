@@ -1,5 +1,6 @@
 """Prints template.yaml as SAM hands it to CloudFormation: only there are references that go in circles
-seen, such as a function's alias that waits for an alarm that names the API made of that alias."""
+seen, such as a function's alias that waits for an alarm that names the API made of that alias. Fails where
+SAM made something else of the API's CORS than the template says."""
 
 import json
 import os
@@ -22,4 +23,9 @@ for resource in template["Resources"].values():
     if resource["Type"] == "AWS::Serverless::Function":
         resource["Properties"]["CodeUri"] = "s3://bucket/package"
 parameters = {"JwtIssuer": "https://login.example.com"}
-print(json.dumps(transform(template, parameters, NoManagedPolicies())))
+transformed = transform(template, parameters, NoManagedPolicies())
+cors = transformed["Resources"]["Api"]["Properties"]["Body"]["x-amazon-apigateway-cors"]
+meant = ["allowHeaders", "allowMethods", "allowOrigins", "exposeHeaders", "maxAge"]
+if sorted(cors) != meant or not isinstance(cors["allowOrigins"], list):
+    raise SystemExit(f"SAM makes this of the API's CorsConfiguration: {cors}")
+print(json.dumps(transformed))

@@ -95,7 +95,7 @@ async fn the_owners_browser_hears_of_an_alert() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let origin = format!("http://{address}");
-    let stack = TestStack::start_with_parameter("AllowedOrigins", &origin).await;
+    let stack = TestStack::start_with_parameter("AllowedOrigin", &origin).await;
     let mut tells = frontend(page(&stack), &packages, listener);
     let profile = tempfile::tempdir().expect("a folder");
     let mut browser = Command::new(chromium)

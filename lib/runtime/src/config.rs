@@ -47,9 +47,6 @@ pub enum Kind {
 
 impl Variable {
     /// The variable as one that a `T` is read from, by [`Config::parsed`].
-    ///
-    /// # Errors
-    /// All that are missing or wrong at once, by name; never what they hold.
     #[must_use]
     pub const fn of<T: FromStr<Err: Display>>(self) -> Self {
         Self {
@@ -149,6 +146,9 @@ pub struct ConfigError {
 impl Config {
     /// The declared `variables` as `lookup` has them, and this AWS configuration: for whoever drives
     /// a function within a process of its own.
+    ///
+    /// # Errors
+    /// All that are missing or wrong at once, by name; never what they hold.
     pub fn of(
         variables: &[Variable],
         lookup: impl Fn(&str) -> Option<String>,
@@ -168,7 +168,8 @@ impl Config {
         let values = read(&[variables, EVERY].concat(), lookup)?;
         let roots = values[AWS_CA_BUNDLE.name].parse();
         let roots = roots.expect("checked when it was read");
-        let aws = aws::config(roots, lookup("AWS_ENDPOINT_URL")).await;
+        let endpoint = lookup("AWS_ENDPOINT_URL").filter(|it| !it.trim().is_empty());
+        let aws = aws::config(roots, endpoint).await;
         Ok(Self { values, aws })
     }
 

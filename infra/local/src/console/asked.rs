@@ -10,9 +10,9 @@ use super::causes::Told;
 
 /// A call of AWS by a JSON protocol.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The operation, and after a space the tables, queue or bus.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// The events that it puts into the outbox.
     pub(super) commits: Vec<Told>,
 }
@@ -58,7 +58,7 @@ struct Entry<'a> {
 
 impl Asked {
     /// Of a call's `X-Amz-Target` and body; names lose this prefix.
-    pub(super) fn of(target: &str, body: &[u8], prefix: &str) -> Self {
+    pub(crate) fn of(target: &str, body: &[u8], prefix: &str) -> Self {
         let (service, operation) = target.split_once('.').unwrap_or((target, ""));
         let service = match service {
             "AmazonSQS" => "SQS",

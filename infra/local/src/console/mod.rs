@@ -11,7 +11,7 @@
 
 mod acts;
 mod answer;
-mod asked;
+pub(crate) mod asked;
 mod causes;
 mod flows;
 mod guard;

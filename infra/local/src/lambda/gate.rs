@@ -6,7 +6,7 @@
 //! with: so a call tells whose it is, and neither the function nor who answers is any different. An
 //! answer that comes too late is, to a function, one that is lost: [`Fault::Lost`] is both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::runtime_api::Environments;
+use crate::console::asked::Asked;
 use crate::template::model::Function;
 
 /// Times that an error is answered: more often than any client of ours tries without a pause.
@@ -257,7 +258,7 @@ async fn pass(State(door): State<Door>, request: Request) -> Response {
     let is_signed_url = query.contains("X-Amz-Signature=");
     let prefix = &door.gate.inner.upstreams.prefix;
     let what = match (&door.behind, target) {
-        (Behind::Aws, Some(target)) => asked_of_aws(target, &body, prefix),
+        (Behind::Aws, Some(target)) => Asked::of(target, &body, prefix).what,
         (Behind::Aws, None) => asked_of_s3(parts.method.as_str(), parts.uri.path(), query),
         (Behind::Vendor(vendor), _) => {
             let path = without_ids(parts.uri.path());
@@ -319,47 +320,6 @@ fn kept(mut headers: HeaderMap) -> HeaderMap {
 fn broken_off() -> Response {
     let broken = stream::once(async { Err::<Bytes, _>(std::io::Error::other("no answer")) });
     Response::new(Body::from_stream(broken))
-}
-
-/// An operation of a JSON protocol, with the tables, queues or buses that it names.
-pub(crate) fn asked_of_aws(target: &str, body: &[u8], prefix: &str) -> String {
-    let (service, operation) = target.split_once('.').unwrap_or((target, ""));
-    let service = match service {
-        "AmazonSQS" => "SQS",
-        "AWSEvents" => "EventBridge",
-        other => other.split('_').next().unwrap_or(other),
-    };
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let bare = |name: &Value| {
-        let name = name.as_str().unwrap_or_default();
-        let name = name.rsplit('/').next().unwrap_or(name);
-        name.strip_prefix(prefix).unwrap_or(name).to_owned()
-    };
-    let list = |name: &str| body[name].as_array().cloned().unwrap_or_default();
-    let mut about = BTreeSet::new();
-    for (kind, item) in list("TransactItems")
-        .iter()
-        .filter_map(Value::as_object)
-        .flatten()
-    {
-        about.insert(format!("{kind} {}", bare(&item["TableName"])));
-    }
-    for entry in list("Entries")
-        .iter()
-        .filter(|it| it["EventBusName"].is_string())
-    {
-        about.insert(bare(&entry["EventBusName"]));
-    }
-    if body["TableName"].is_string() {
-        let index = body["IndexName"].as_str();
-        let index = index.map_or_else(String::new, |index| format!("/{index}"));
-        about.insert(format!("{}{index}", bare(&body["TableName"])));
-    }
-    if body["QueueUrl"].is_string() {
-        about.insert(bare(&body["QueueUrl"]));
-    }
-    let about: Vec<_> = about.into_iter().collect();
-    format!("{service}.{operation} {}", about.join(", "))
 }
 
 /// An operation of S3, with where in the bucket.
@@ -475,7 +435,7 @@ mod tests {
     fn calls_are_told_apart_by_what_they_ask() {
         let check = |target: &str, body: Value, expect: &str| {
             let body = body.to_string();
-            assert_eq!(asked_of_aws(target, body.as_bytes(), "x-"), expect);
+            assert_eq!(Asked::of(target, body.as_bytes(), "x-").what, expect);
         };
         check(
             "DynamoDB_20120810.TransactWriteItems",

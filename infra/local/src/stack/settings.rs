@@ -55,7 +55,7 @@ pub struct Settings {
     pub follow_schedules: bool,
     /// Parameters of the template that are something else than by default.
     pub parameters: BTreeMap<String, String>,
-    /// The functions' own calls pass a [`gate`](lambda::gate), which a test may look into.
+    /// The functions' own calls pass a [`gate`](crate::lambda::gate), which a test may look into.
     pub gated: bool,
 }
 

@@ -159,8 +159,6 @@ impl<'a> Resolver<'a> {
                     _ => Err(refuse("!Join takes a text and a list".to_owned())),
                 }
             }
-            "Split" => split(&self.resolve(argument, path)?)
-                .ok_or_else(|| refuse("!Split takes two texts".to_owned())),
             "If" => match &argument.kind {
                 Kind::List(parts) if parts.len() == 3 => {
                     let condition = parts[0].as_text().unwrap_or_default();
@@ -371,19 +369,4 @@ fn function(node: &Node) -> Option<(String, Node)> {
         [(key, argument)] => Some((key.strip_prefix("Fn::")?.to_owned(), argument.clone())),
         _ => None,
     }
-}
-
-/// The parts of a text, by what is between them.
-fn split(argument: &Node) -> Option<Node> {
-    let Kind::List(parts) = &argument.kind else {
-        return None;
-    };
-    let [by, text] = &parts[..] else { return None };
-    let (by, text) = (by.as_text()?, text.as_text()?);
-    let parts = text.split(by).map(|it| Node::text(argument.line, it));
-    Some(Node {
-        line: argument.line,
-        tag: None,
-        kind: Kind::List(parts.collect()),
-    })
 }

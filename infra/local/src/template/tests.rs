@@ -158,15 +158,6 @@ fn functions_are_evaluated_in_both_forms() {
     ))
     .unwrap();
     assert_eq!(model.queues[0].name, "a-us-east-1");
-    let split = small(
-        "  A:\n    Type: AWS::SNS::Topic\n    Properties: {Names: !Split [\",\", \"a,b\"]}\n",
-    );
-    let split = &split.unwrap().elsewhere[0].properties["Names"];
-    assert_eq!(*split, serde_json::json!(["a", "b"]));
-    check_refused(
-        "  A:\n    Type: AWS::SQS::Queue\n    Properties:\n      QueueName: !Split [a]\n",
-        &["template.yaml:8: Resources.A.Properties.QueueName: !Split takes two texts"],
-    );
     assert_eq!(model.queues[1].name, "http://issuer-it-${y}");
     let redrive = model.queues[1].redrive.as_ref().unwrap();
     assert_eq!(

@@ -244,7 +244,7 @@ async fn connections_to_pusher_are_shown() {
 
 #[tokio::test]
 async fn nobody_but_this_machine_may() {
-    let stack = TestStack::start_with_parameter("AllowedOrigins", "https://admin.example").await;
+    let stack = TestStack::start_with_parameter("AllowedOrigin", "https://admin.example").await;
     let client = reqwest::Client::new();
     let api = stack.info().api_url.clone();
     let port = api.rsplit(':').next().unwrap();

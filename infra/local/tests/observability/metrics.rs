@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitflow_runtime::metrics::{ALL, NAMESPACE, STACK};
-use serde_json::{Map, Value};
+use reqwest::StatusCode;
+use serde_json::{Map, Value, json};
 
 use crate::log::metrics;
 use crate::scenes;
-use crate::support::real_now;
+use crate::support::{TestStack, real_now};
 
 /// A metric as it was written: its name, and its dimensions with their values.
 pub(crate) type Seen = (String, BTreeMap<String, String>);
@@ -104,4 +105,18 @@ async fn what_is_counted_is_what_is_documented() {
     for (dimension, values) in values {
         assert!(values.len() <= 30, "{dimension}: {values:?}");
     }
+}
+
+/// A portal that did not get the answer sends the same again.
+#[tokio::test]
+async fn an_alert_that_comes_again_is_counted_as_repeated() {
+    let stack = TestStack::start().await;
+    let created = stack.onboard("Uppsala").await;
+    let answered = scenes::raise(&stack, &created, 2).await;
+    assert_eq!(answered, StatusCode::CREATED);
+    let metrics = metrics(&stack).into_iter();
+    let alerts = metrics.filter(|(_, it)| it.get("Webhook") == Some(&json!("portal-alerts")));
+    let outcomes: Vec<_> = alerts.map(|(_, it)| it["Outcome"].clone()).collect();
+    assert_eq!(outcomes, ["applied", "repeated"]);
+    stack.finish().await;
 }

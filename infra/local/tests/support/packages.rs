@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// For a test that lacks what it needs, and passes without: says so. Where `NO_SKIPPED_TESTS` is set,
-/// as the gate does where all of it can be had, the test fails.
+/// the test fails.
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests alone")]
 pub(crate) fn skip(why: &str) {
     let wanted = std::env::var_os("NO_SKIPPED_TESTS").is_some();
