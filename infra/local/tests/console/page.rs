@@ -122,6 +122,15 @@ async fn a_flow_appears_by_itself_and_is_read_with_the_keyboard() {
     stack.finish().await;
 }
 
+/// The flow of a request that makes an invoice at Stripe, of which webhooks told meanwhile.
+async fn billed(stack: &TestStack) -> Value {
+    let (uppsala, _) = stack.onboarded("Uppsala").await;
+    stack.invoice(uppsala, 129_900).await;
+    stack.settle().await;
+    let request = format!("POST /api/admin/universities/{uppsala}/invoices");
+    stack.flow(&request).await
+}
+
 /// The text of what has the focus, which must be seen.
 async fn focused(page: &mut Browser) -> Value {
     assert_ne!(outline(page).await, "none");
@@ -140,11 +149,7 @@ async fn every_section_fits_a_phone_and_reads_light_and_dark() {
         return;
     };
     let stack = TestStack::start().await;
-    let (uppsala, _) = stack.onboarded("Uppsala").await;
-    stack.invoice(uppsala, 129_900).await;
-    stack.settle().await;
-    let invoices = format!("POST /api/admin/universities/{uppsala}/invoices");
-    let flow = stack.flow(&invoices).await;
+    let flow = billed(&stack).await;
     let follows = &flow["led_to"][0];
     let [flow, follows] = [&flow, follows].map(|it| format!("timeline/{}", text(&it["id"])));
     let mut grounds = Vec::new();
@@ -187,11 +192,7 @@ async fn links_lead_from_a_call_to_its_webhooks_and_back() {
         return;
     };
     let stack = TestStack::start().await;
-    let (uppsala, _) = stack.onboarded("Uppsala").await;
-    stack.invoice(uppsala, 129_900).await;
-    stack.settle().await;
-    let title = format!("POST /api/admin/universities/{uppsala}/invoices");
-    let made = stack.flow(&title).await;
+    let made = billed(&stack).await;
     let [first, ..] = &made["led_to"].as_array().expect("a list")[..] else {
         panic!("{made:#}");
     };
